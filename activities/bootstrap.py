@@ -34,8 +34,9 @@ from activities.deployments.standing import LiveSweeper
 from activities.deployments.writers import DeploymentWriter
 from activities.environments.activities import EnvironmentActivities
 from activities.environments.chains import build_record_environment_chain
+from activities.environments.comparing import EnvironmentComparison
 from activities.environments.live import LiveVersions
-from activities.environments.temporal import TemporalWorkflows
+from activities.environments.temporal import TemporalEnvironments, TemporalWorkflows
 from activities.events.witness import Witness
 from activities.jobs.activities import JobActivities
 from activities.jobs.comparing import JobComparison
@@ -123,7 +124,13 @@ def build_activities(
         build_deployment_creation_chain(stores.deployments, middleware),
         TemporalDeploymentWorkflows(client),
     )
-    comparison = DeploymentComparison(reader, writer, creation, workflows, clock)
+    environments = EnvironmentComparison(
+        reader.environments_of,
+        build_record_environment_chain(stores.environments, middleware),
+        TemporalEnvironments(client),
+        clock,
+    )
+    comparison = DeploymentComparison(reader, writer, creation, workflows, environments, clock)
     reconciler = DeploymentReconciler(reader, writer, workflows, clock, comparison.mend)
     tasks = TaskActivities(stores.agents.of_pool, stores.events, signer, clock, witness)
     return ControlActivities(

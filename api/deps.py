@@ -19,9 +19,13 @@ from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.metrics.registry import MetricRegistry
-from activities.stores.delivery_interfaces import DeliveryStore
-from activities.stores.evidence_interfaces import EvidenceStore
-from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore, StorageStore
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.credentials import CredentialStore
+from activities.stores.interfaces.deliveries import DeliveryStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.evidence import EvidenceStore
+from activities.stores.interfaces.logs import LogStore
+from activities.stores.interfaces.storage import StorageStore
 from activities.stores.memory.metrics import MemoryMetricStore
 from api.agents.fleet import Fleet
 from api.agents.schemas import GatewayAddress

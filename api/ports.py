@@ -18,8 +18,11 @@ from activities.deployments.readers import DeploymentReader
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
 from activities.metrics.registry import MetricRegistry
-from activities.stores.delivery_interfaces import DeliveryStore
-from activities.stores.interfaces import ArtifactStore, CredentialStore, EventStore, LogStore
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.credentials import CredentialStore
+from activities.stores.interfaces.deliveries import DeliveryStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.logs import LogStore
 from api.http.metrics import Metrics
 from api.identity.pools import PoolRule
 from workflows.client.deployments import DeploymentClient

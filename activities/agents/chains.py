@@ -23,7 +23,7 @@ from activities.agents.links import (
 from activities.chaining.chains import NamedChain, build_chain, chain_of
 from activities.clock import Clock, epoch_millis
 from activities.pools.links import NotePool
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces.agents import AgentStore
 
 
 def build_register_agent_chain(

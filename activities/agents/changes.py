@@ -11,7 +11,7 @@ from activities.agents.names import no_such_agent
 from activities.clock import Clock
 from activities.events.trail import noted
 from activities.pools.changes import TRIES
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces.agents import AgentStore
 from workflows.contracts.agents import Agent, AgentRegistration, AgentStatus
 from workflows.contracts.audit.details import AgentPaused, AgentRegistered, Details
 from workflows.contracts.audit.events import AuditEvent

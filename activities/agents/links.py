@@ -24,7 +24,7 @@ from activities.agents.names import check_name, no_such_agent
 from activities.bounded import gather_bounded
 from activities.chaining.links import StoreLink, require
 from activities.pools.changes import TRIES
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces.agents import AgentStore
 from workflows.contracts.agents import Agent, AgentPage, AgentQuery, AgentRegistration, AgentStatus
 from workflows.contracts.audit.details import AgentRelabelled, AgentUpdated
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed

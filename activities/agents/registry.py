@@ -34,7 +34,7 @@ from activities.pools.chains import (
     build_retrieve_pool_chain,
     build_scale_pool_chain,
 )
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces.agents import AgentStore
 from workflows.contracts.agents import (
     Agent,
     AgentPage,

@@ -17,7 +17,9 @@ from activities.bans.links import (
 )
 from activities.chaining.chains import NamedChain, build_chain, chain_of
 from activities.clock import Clock, epoch_millis
-from activities.stores.interfaces import BanStore, EnvironmentStore, EventStore
+from activities.stores.interfaces.environments import EnvironmentStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.services import BanStore
 
 
 def build_ban_chain(

@@ -6,7 +6,9 @@ from typing import Final, TypedDict
 from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
-from activities.stores.interfaces import BanStore, EnvironmentStore, EventStore
+from activities.stores.interfaces.environments import EnvironmentStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.services import BanStore
 from workflows.bans import banned_words
 from workflows.contracts.audit.details import Details, VersionBanned, VersionUnbanned
 from workflows.contracts.audit.events import AuditEvent, EventQuery, new_event

@@ -16,7 +16,7 @@ from activities.credentials.links import (
     RevokeCredential,
     RotateCredential,
 )
-from activities.stores.interfaces import CredentialStore
+from activities.stores.interfaces.credentials import CredentialStore
 
 
 def build_rotate_credential_chain(

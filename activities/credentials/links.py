@@ -6,7 +6,7 @@ from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
 from activities.events.trail import noted
-from activities.stores.interfaces import CredentialStore
+from activities.stores.interfaces.credentials import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.audit.details import (
     CredentialClaimed,

@@ -18,7 +18,7 @@ from activities.credentials.chains import (
     build_revoke_credential_chain,
     build_rotate_credential_chain,
 )
-from activities.stores.interfaces import CredentialStore
+from activities.stores.interfaces.credentials import CredentialStore
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.who import WhoAndWhy
 

@@ -23,7 +23,7 @@ from activities.deployments.writers import DeploymentWriter
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
 from activities.fitting import shorter_deployment, written
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.commands import JobInput, ReconcileResult
 from workflows.contracts.deployments.approvals import ApprovalFacts, ApprovalQuestion
 from workflows.contracts.deployments.deployment import Deployment, DeploymentWrite

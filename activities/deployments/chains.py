@@ -29,7 +29,7 @@ from activities.deployments.links import (
     ValidateDeploymentCreation,
 )
 from activities.deployments.transitions import DeploymentOperation
-from activities.stores.interfaces import DeploymentStore
+from activities.stores.interfaces.deployments import DeploymentStore
 
 LIFECYCLE: Final[Mapping[DeploymentOperation, tuple[str, Callable[[DeploymentStore], Link]]]] = {
     DeploymentOperation.PREPARE: (

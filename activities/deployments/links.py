@@ -15,7 +15,8 @@ from activities.deployments.transitions import (
 )
 from activities.deployments.validation import creation_errors
 from activities.stores.documents import dump_deployment
-from activities.stores.interfaces import DeploymentStore, WriteOutcome
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.deployment import (
     Deployment,
     DeploymentPage,

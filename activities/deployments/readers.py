@@ -26,14 +26,10 @@ from activities.environments.chains import (
 from activities.events.chains import build_list_events_chain
 from activities.line.chains import build_retrieve_line_chain
 from activities.services.chains import build_list_services_chain, build_retrieve_service_chain
-from activities.stores.interfaces import (
-    BanStore,
-    DeploymentStore,
-    EnvironmentStore,
-    EventStore,
-    LineStore,
-    ServiceStore,
-)
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.environments import EnvironmentStore, LineStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.services import BanStore, ServiceStore
 from workflows.contracts.audit.events import EventPage, EventQuery
 from workflows.contracts.deployments.bans import BanList
 from workflows.contracts.deployments.deployment import Deployment, DeploymentPage, DeploymentQuery, DeploymentStats

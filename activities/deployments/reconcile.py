@@ -14,20 +14,23 @@ from activities.bounded import gather_bounded
 from activities.clock import Clock
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.writers import DeploymentWriter
+from activities.ending import end_workflow
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.client.known import stated
 from workflows.contracts import search_attributes
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.deployments.deployment import (
+    ON_ITS_WAY,
     Deployment,
     DeploymentQuery,
     DeploymentStatus,
     DeploymentSummary,
     DeploymentWrite,
+    StageStatus,
 )
 from workflows.contracts.deployments.environments import Leave, Leaving, RestoreLive, SignalEnvironment
 from workflows.contracts.deployments.services import PRODUCTION
@@ -37,19 +40,17 @@ from workflows.contracts.repairs import REPAIR_CAUSE
 from workflows.contracts.who import Who
 from workflows.deployment import record
 
-_OPEN: Final = (
-    DeploymentStatus.PENDING,
-    DeploymentStatus.STAGING,
-    DeploymentStatus.STAGED,
-    DeploymentStatus.PRODUCTION,
-)
-"""What is live is looked at more often, and comes back: see ``standing``."""
 _QUERY: Final = "WorkflowType = 'DeploymentWorkflow' AND ExecutionStatus = 'Running'"
 _TOLD: Final = {
     CAUSE: EventType.DEPLOYMENT_WORKFLOW_TERMINATED,
     REPAIR_CAUSE: EventType.DEPLOYMENT_REPAIRED,
 }
+_DELETED: Final = "deleted"
+_ENDINGS: Final = {
+    _DELETED: "Its workflow is not in Temporal any more (it was deleted, or Temporal was restored from an older backup)"
+}
 _PAGE: Final = 100
+Close = Callable[[str, Ending], Awaitable[bool]]
 
 
 class DeploymentWorkflows(Protocol):
@@ -95,13 +96,21 @@ class TemporalDeploymentWorkflows:
                 return None
             raise
 
+    async def is_known(self, workflow_id: str) -> bool:
+        """See ``comparing.StatedDeployments``."""
+        return await self.ended(workflow_id) != _DELETED
+
+    async def end(self, workflow_id: str, why: str) -> None:
+        """See ``comparing.StatedDeployments``."""
+        await end_workflow(self._client, workflow_id, why)
+
     async def ended(self, workflow_id: str) -> str | None:
         """See DeploymentWorkflows. Asks about the latest run."""
         try:
             status = (await self._client.get_workflow_handle(workflow_id).describe()).status
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                return "deleted"
+                return _DELETED
             raise
         if status is None or status is WorkflowExecutionStatus.RUNNING:
             return None
@@ -120,17 +129,17 @@ class DeploymentReconciler:
     writer: DeploymentWriter
     workflows: DeploymentWorkflows
     clock: Clock
-    mend: Callable[[], Awaitable[list[str]]] | None = None
-    """Puts records right that are behind their workflows (``comparing``)."""
+    mend: Callable[[Close], Awaitable[list[str]]] | None = None
+    """Puts right what records and their workflows say differently (``comparing``)."""
 
     async def run(self, progress: Callable[[int], None]) -> ReconcileResult:
         """One comparison of all open records; ``progress`` gets the number compared. Raises Unavailable."""
         if self.mend is not None:
-            await self.mend()
+            await self.mend(self.close)
             progress(0)
         checked, closed = 0, list[str]()
         running = await self.workflows.open_ids()
-        for status in _OPEN:
+        for status in ON_ITS_WAY:  # what is live is looked at more often, and comes back: see ``standing``
             cursor: str | None = None
             while True:
                 page = await self.reader.list(DeploymentQuery(status=status, limit=_PAGE, cursor=cursor))
@@ -186,10 +195,10 @@ class DeploymentReconciler:
             stored = await self.reader.get(summary.deployment_id)
         except NotFound:
             return None
-        return await self._close(stored, Ending(CAUSE, f"Its workflow was {how} in Temporal"))
+        return await self._close(stored, Ending(CAUSE, _ENDINGS.get(how, f"Its workflow was {how} in Temporal")))
 
     async def _close(self, stored: Deployment, ending: Ending) -> str | None:
-        if stored.closed or stored.status.final:
+        if stored.closed or (stored.status.final and not _is_open_failure(stored)):
             return None
         closed = _closed(stored, ending, self.clock())
         write = DeploymentWrite(deployment=closed, previous=stored.status, events=[_event(closed)])
@@ -198,10 +207,11 @@ class DeploymentReconciler:
         return stored.deployment_id if outcome is WriteOutcome.APPLIED else None
 
     async def _leave(self, stored: Deployment) -> None:
-        """Out of the line it waits in, or the lock back."""
+        """Out of the line it waits in, or the lock back; where its rollback had failed, nobody knows what runs."""
         if stored.environment is None:
             return
-        leave = Leave(deployment_id=stored.deployment_id, how=Leaving.ENDED)
+        how = Leaving.BROKEN if _is_open_failure(stored) else Leaving.ENDED
+        leave = Leave(deployment_id=stored.deployment_id, how=how)
         await self.workflows.signal_environment(
             SignalEnvironment(service_name=stored.service_name, environment=stored.environment, leave=leave)
         )
@@ -211,9 +221,14 @@ class DeploymentReconciler:
 
 
 def _closed(stored: Deployment, ending: Ending, now: int) -> Deployment:
-    identity = f"hybridci deploy start {stored.service_name} --version {stored.version} --sha {stored.git_commit_sha}"
-    message = f"{ending.why}, so nothing moves it any more. Start it again: `{identity}`"
     ordered = {"sequence": stored.sequence + 1, "updated_at": now}
+    if _is_open_failure(stored):
+        back = f"hybridci deploy rollback {stored.service_name} --environment {stored.environment} --reason …"
+        message = f"{ending.why} after its rollback had failed: look at what runs there, then go back: `{back}`"
+        return record.failed(stored, stored.cause or ending.cause, message, now).model_copy(update=ordered)
+    start = f"hybridci deploy start {stored.service_name} --version {stored.version} --sha {stored.git_commit_sha}"
+    look = f" Look at what runs in {stored.environment}, where it had begun." if _had_begun(stored) else ""
+    message = f"{ending.why}, so nothing moves it any more.{look} Start it again: `{start}`"
     if stored.status is not DeploymentStatus.LIVE:
         return record.failed(stored, ending.cause, message, now).model_copy(update=ordered)
     why = f"{ending.why[:1].lower()}{ending.why[1:]}"
@@ -221,9 +236,19 @@ def _closed(stored: Deployment, ending: Ending, now: int) -> Deployment:
     return stored.model_copy(update={**ordered, "closed": True, "cause": ending.cause, "error_message": stays})
 
 
+def _is_open_failure(stored: Deployment) -> bool:
+    """It has failed, and so has its rollback: a person was to say what is next."""
+    return stored.status is DeploymentStatus.FAILED and not stored.closed
+
+
+def _had_begun(stored: Deployment) -> bool:
+    stage = None if stored.environment is None else stored.stage(stored.environment)
+    return stage is not None and bool(stage.job_ids) and stage.status is not StageStatus.DEPLOYED
+
+
 def _event(closed: Deployment) -> AuditEvent:
     return new_event(
-        _TOLD[closed.cause or CAUSE],
+        _TOLD.get(closed.cause or CAUSE, EventType.DEPLOYMENT_WORKFLOW_TERMINATED),
         Who.itself("reconciliation"),
         event_id=f"{closed.deployment_id}-{closed.cause}{_again(closed)}",
         at=closed.updated_at,

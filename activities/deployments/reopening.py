@@ -13,7 +13,7 @@ from temporalio.client import Client
 from activities.clock import Clock
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.writers import DeploymentWriter
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.deployments.deployment import (

@@ -16,7 +16,7 @@ from activities.deployments.readiness import Readiness
 from activities.deployments.reconcile import DeploymentReconciler, DeploymentWorkflows, workflow_id
 from activities.deployments.writers import DeploymentWriter
 from activities.jobs.reconcile import CAUSE, Ending
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.audit.events import new_event
 from workflows.contracts.audit.types import EventType
 from workflows.contracts.deployments.deployment import (

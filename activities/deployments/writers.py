@@ -11,7 +11,8 @@ from codeuchain import Middleware
 from activities.chaining.chains import run_chain
 from activities.deployments.chains import LIFECYCLE, build_deployment_lifecycle_chain
 from activities.deployments.transitions import DeploymentOperation, deployment_operation_of, refused_deployment
-from activities.stores.interfaces import DeploymentStore, WriteOutcome
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.deployment import DeploymentWrite
 
 

@@ -18,7 +18,7 @@ from activities.environments import freezes
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
 from activities.fitting import shorter_environment, written
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
     EnvironmentState,

@@ -5,7 +5,8 @@ from typing import TypedDict, cast
 from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
-from activities.stores.interfaces import EnvironmentStore, WriteOutcome
+from activities.stores.interfaces.environments import EnvironmentStore
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 from workflows.contracts.errors import InvalidState, NotFound
 

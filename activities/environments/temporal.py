@@ -3,13 +3,22 @@
 Deliberately not here: heartbeats and cancellation of the waiting activity (``activities``).
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.contracts.deployments.environments import EnvironmentInput, EnvironmentSignal, SignalEnvironment
+from activities.ending import end_workflow
+from workflows.client.known import stated
+from workflows.contracts import search_attributes
+from workflows.contracts.deployments.environments import (
+    EnvironmentInput,
+    EnvironmentSignal,
+    EnvironmentState,
+    SignalEnvironment,
+)
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id
 from workflows.environment.presentation import environment_search_attributes, environment_static_summary
@@ -17,6 +26,9 @@ from workflows.environment.presentation import environment_search_attributes, en
 NOT_FOUND: Final = "not_found"
 _SIGNALS: Final = ("join", "leave", "became_live", "yielded", "restore_live", "rollback_readiness")
 """The fields of SignalEnvironment, named like the signals."""
+
+
+_QUERY: Final = "WorkflowType = 'EnvironmentWorkflow' AND ExecutionStatus = 'Running'"
 
 
 class TemporalWorkflows:
@@ -33,14 +45,9 @@ class TemporalWorkflows:
         service, environment = signal.service_name, signal.environment
         await self._client.start_workflow(
             "EnvironmentWorkflow",
-            EnvironmentInput(service_name=service, environment=environment),
-            id=environment_workflow_id(service, environment),
-            task_queue=CONTROL_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            **environment_start(service, environment),
             start_signal=name,
             start_signal_args=[message],
-            search_attributes=environment_search_attributes(service, environment),
-            static_summary=environment_static_summary(service, environment),
         )
 
     async def closed(self, workflow_id: str) -> str:
@@ -56,6 +63,54 @@ class TemporalWorkflows:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return NOT_FOUND
             raise
+
+
+class TemporalEnvironments:
+    """Asks the server, for ``comparing.OpenEnvironments``. Temporal's errors pass through."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def shown(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """See ``comparing.OpenEnvironments``. One that was started by hand, without its names, is not among them."""
+        keys = search_attributes
+        found: dict[tuple[str, str], tuple[str, str]] = {}
+        async for each in self._client.list_workflows(_QUERY, page_size=1000):
+            said = each.typed_search_attributes
+            name = said.get(keys.SERVICE, ""), said.get(keys.ENVIRONMENT, "")
+            if each.id == environment_workflow_id(*name):
+                found[name] = said.get(keys.STATUS, ""), said.get(keys.VERSION, "")
+        return found
+
+    async def state(self, name: tuple[str, str]) -> EnvironmentState | None:
+        """See ``comparing.OpenEnvironments``."""
+        handle = self._client.get_workflow_handle(environment_workflow_id(*name), result_type=EnvironmentState)
+        try:
+            return await stated(handle, EnvironmentState, ended=False)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+
+    async def end(self, name: tuple[str, str], why: str) -> None:
+        """See ``comparing.OpenEnvironments``."""
+        await end_workflow(self._client, environment_workflow_id(*name), why)
+
+    async def start(self, name: tuple[str, str]) -> None:
+        """See ``comparing.OpenEnvironments``."""
+        await self._client.start_workflow("EnvironmentWorkflow", **environment_start(*name))
+
+
+def environment_start(service: str, environment: str) -> dict[str, Any]:
+    """What ``start_workflow`` takes beside the workflow's name: one that is open stays."""
+    return {
+        "arg": EnvironmentInput(service_name=service, environment=environment),
+        "id": environment_workflow_id(service, environment),
+        "task_queue": CONTROL_QUEUE,
+        "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+        "search_attributes": environment_search_attributes(service, environment),
+        "static_summary": environment_static_summary(service, environment),
+    }
 
 
 async def _run_closed(handle: WorkflowHandle[Any, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import TypedDict
 from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from workflows.contracts.audit.events import EventPage, EventQuery
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from activities.stores.evidence_interfaces import CopyName, EventCopy
+from activities.stores.interfaces.evidence import CopyName, EventCopy
 from workflows.contracts.audit.seals import number_at
 
 _SUMS: Final = 1 << 16

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from activities.stores.evidence_interfaces import EvidenceStore
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.audit.seals import SignedSeal

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from activities.evidence.keys import UnusableSealKeyError
-from activities.stores.evidence_interfaces import EvidenceStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from workflows.contracts.audit.seals import SignedSeal
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Final
 from activities.evidence.copies import Covered, Differing, text_digest
 from activities.evidence.rows import event_of
 from activities.stores.documents import load_events
-from activities.stores.evidence_interfaces import CopyName, EventCopy, EvidenceStore
+from activities.stores.interfaces.evidence import CopyName, EventCopy, EvidenceStore
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.seals import StoredRow, row_place
 from workflows.contracts.audit.verification import Finding, FindingKind, FoundIn

@@ -19,7 +19,7 @@ from typing import Final
 from activities.evidence.rows import ShardReader
 from activities.evidence.sealer import Sealer
 from activities.stores.documents import load_row
-from activities.stores.evidence_interfaces import EvidenceStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.audit.seals import Seal, SealedRange, SegmentName, SignedSeal, digest_of
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from activities.stores.documents import load_events
-from activities.stores.evidence_interfaces import EvidenceStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.seals import NO_ROW, Leaf, StoredRow, row_place
 from workflows.contracts.audit.verification import Finding, FindingKind, FoundIn

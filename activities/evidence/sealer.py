@@ -18,7 +18,7 @@ from typing import Any, Final
 from activities.clock import Clock
 from activities.evidence.keys import SETTING, SealKey, SealKeys
 from activities.evidence.rows import ShardReader
-from activities.stores.evidence_interfaces import EvidenceStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from workflows.contracts.audit.seals import (
     NO_ROW,
     Leaf,

@@ -6,7 +6,7 @@ The seals cover rows as they were sealed; the chains also tell what was done to 
 from typing import Final
 
 from activities.evidence.rows import finding_about
-from activities.stores.evidence_interfaces import EvidenceStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from workflows.contracts.audit.seals import StoredRow, row_place
 from workflows.contracts.audit.subjects import chained
 from workflows.contracts.audit.verification import Finding, FindingKind, FoundIn

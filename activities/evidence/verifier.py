@@ -21,7 +21,7 @@ from activities.evidence.ranges import MissingRow, RangeCheck, inserted, unreada
 from activities.evidence.rows import RowsOfRange, ShardReader, event_of
 from activities.evidence.sealer import IDLE_MS
 from activities.evidence.subject_chains import SubjectChains
-from activities.stores.evidence_interfaces import EventCopy, EvidenceStore
+from activities.stores.interfaces.evidence import EventCopy, EvidenceStore
 from workflows.contracts.audit.seals import (
     LAST_PLACE,
     SealChain,

@@ -13,7 +13,7 @@ from activities.clock import Clock
 from activities.evidence.elsewhere import CopyRefusedError, Elsewhere, SealsFile, SealsUrl, copy_seals
 from activities.evidence.keys import SealKeys
 from activities.evidence.sealer import Sealer
-from activities.stores.evidence_interfaces import EvidenceStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from workflows.contracts.errors import HybridCIError
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,8 @@ from activities.jobs.links import (
     ValidateJobCreation,
 )
 from activities.jobs.transitions import JobOperation
-from activities.stores.interfaces import AgentStore, JobStore
+from activities.stores.interfaces.agents import AgentStore
+from activities.stores.interfaces.jobs import JobStore
 
 WritesJob = Callable[[JobStore, JobOperation], Link]
 """The links that write one operation's changes, as they are made."""

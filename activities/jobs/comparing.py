@@ -16,7 +16,7 @@ from activities.bounded import gather_bounded
 from activities.clock import Clock
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator, JobWriter
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.errors import HybridCIError, NotFound
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import JobWrite

@@ -13,7 +13,9 @@ from activities.days import check_day
 from activities.jobs.told import with_what_is_told
 from activities.jobs.transitions import JobOperation, check_transition
 from activities.stores.documents import dump_job
-from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
+from activities.stores.interfaces.agents import AgentStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed, field_errors
 from workflows.contracts.ids import new_job_id

@@ -24,7 +24,7 @@ from activities.jobs.chains import (
     build_retrieve_job_chain,
 )
 from activities.jobs.history import days_of, queue_history
-from activities.stores.interfaces import JobStore
+from activities.stores.interfaces.jobs import JobStore
 from workflows.contracts.base import Frozen
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, QueueHistory, QueueStats

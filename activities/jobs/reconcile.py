@@ -14,7 +14,7 @@ from activities.bounded import gather_bounded
 from activities.clock import Clock
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobWriter
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.commands import ReconcileResult
 from workflows.contracts.errors import NotFound, Unavailable
 from workflows.contracts.jobs import Attempt, Job, JobSummary

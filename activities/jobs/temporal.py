@@ -5,6 +5,7 @@ from typing import Final
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.ending import end_workflow
 from activities.jobs.reconcile import ClosedWorkflow
 from workflows.client.answers import record_at_end
 from workflows.client.jobs import JobClient
@@ -44,11 +45,7 @@ class TemporalJobWorkflows:
 
     async def end(self, job_id: str, why: str) -> None:
         """See ``comparing.OpenJobs``. One that has just closed stays as it is."""
-        try:
-            await self._client.get_workflow_handle(job_workflow_id(job_id)).terminate(reason=why)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        await end_workflow(self._client, job_workflow_id(job_id), why)
 
     async def closed(self, job_id: str) -> ClosedWorkflow | None:
         """Asks about the latest run."""

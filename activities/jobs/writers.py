@@ -11,7 +11,9 @@ from activities.chaining.chains import run_chain
 from activities.clock import Clock, epoch_millis
 from activities.jobs.chains import BUILDERS, QUEUEING_BUILDERS, build_job_creation_chain, build_refresh_demands_chain
 from activities.jobs.transitions import operation_of, refused_job
-from activities.stores.interfaces import AgentStore, JobStore, WriteOutcome
+from activities.stores.interfaces.agents import AgentStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.records import JobWrite
 

@@ -9,7 +9,7 @@ from codeuchain import Middleware
 from activities.chaining.chains import NamedChain, build_chain, chain_of
 from activities.clock import Clock, epoch_millis
 from activities.line.links import ChangeLine, RetrieveLine
-from activities.stores.interfaces import LineStore
+from activities.stores.interfaces.environments import LineStore
 
 
 def build_change_line_chain(

@@ -6,7 +6,7 @@ from typing import Final, TypedDict
 from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
-from activities.stores.interfaces import LineStore
+from activities.stores.interfaces.environments import LineStore
 from workflows.contracts.deployments.line import LineChange, LineChanged, LineState
 from workflows.contracts.errors import FieldError, Unavailable, ValidationFailed
 from workflows.line.change import Changed, let_go, stopped

@@ -8,7 +8,7 @@ from codeuchain import Middleware
 from activities.chaining.chains import NamedChain, build_chain
 from activities.clock import Clock, epoch_millis
 from activities.metrics.links import JudgeAllRows, JudgeRows, KeepSamples, PlaceSamples
-from activities.stores.metric_interfaces import MetricStore
+from activities.stores.interfaces.metrics import MetricStore
 
 
 def build_record_metrics_chain(

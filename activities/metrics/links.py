@@ -7,7 +7,7 @@ from codeuchain import Context
 
 from activities.bounded import gather_bounded
 from activities.chaining.links import StoreLink, require
-from activities.stores.metric_interfaces import MetricStore
+from activities.stores.interfaces.metrics import MetricStore
 from workflows.contracts.deployments.metrics import (
     AHEAD_MS,
     BEHIND_MS,

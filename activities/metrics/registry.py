@@ -11,8 +11,8 @@ from codeuchain import Middleware
 from activities.chaining.chains import run_chain
 from activities.clock import Clock, epoch_millis
 from activities.metrics.chains import build_judge_metrics_chain, build_record_metrics_chain
-from activities.stores.interfaces import EventStore
-from activities.stores.metric_interfaces import MetricStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.metrics import MetricStore
 from workflows.contracts.audit.details import MetricRecorded
 from workflows.contracts.audit.events import new_event
 from workflows.contracts.deployments.commands import ReportMetrics

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from activities.clock import Clock
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces.agents import AgentStore
 from workflows.contracts.agents import Pool
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.errors import Unavailable

@@ -7,7 +7,7 @@ from codeuchain import Context
 from activities.chaining.links import StoreLink, require
 from activities.events.trail import noted
 from activities.pools.changes import change_pool
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces.agents import AgentStore
 from workflows.contracts.agents import Agent, Pool, PoolBounds, RequirementDemand
 from workflows.contracts.audit.details import PoolKeysPinned, PoolScaled
 from workflows.contracts.audit.events import AuditEvent

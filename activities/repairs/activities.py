@@ -18,23 +18,23 @@ from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest, SignalWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHistory
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.common import WorkflowIDReusePolicy
 
 from activities.clock import Clock
+from activities.ending import end_workflow
+from activities.environments.temporal import environment_start
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
 from activities.jobs.reconcile import Ending
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from workflows.client.jobs import job_start
 from workflows.client.links import dashboard_in
 from workflows.client.proving import Prover
 from workflows.contracts.audit.details import WorkflowRepaired
 from workflows.contracts.audit.events import About, AuditEvent, new_event
 from workflows.contracts.commands import JobInput
-from workflows.contracts.deployments.environments import EnvironmentInput
 from workflows.contracts.errors import NotFound
-from workflows.contracts.ids import CONTROL_QUEUE, environment_workflow_id, job_workflow_id
+from workflows.contracts.ids import environment_workflow_id, job_workflow_id
 from workflows.contracts.jobs import SERVICE_LABEL, Job
 from workflows.contracts.repairs import (
     REPAIR_CAUSE,
@@ -48,7 +48,6 @@ from workflows.contracts.repairs import (
     Subject,
 )
 from workflows.contracts.statuses import Outcome
-from workflows.environment.presentation import environment_search_attributes, environment_static_summary
 from workflows.job.record import deployment_of
 from workflows.payloads.errors import UnreadablePayload
 from workflows.repair.history import unread_signals
@@ -119,24 +118,12 @@ class TemporalRepairs(StuckWorkflows):
 
     async def terminate(self, workflow_id: str, run_id: str, reason: str) -> None:
         """See ``Repairable``."""
-        try:
-            await self._client.get_workflow_handle(workflow_id, run_id=run_id).terminate(reason=reason)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        await end_workflow(self._client, workflow_id, reason, run_id=run_id)
 
     async def start_environment(self, service_name: str, environment: str, ended_run: str) -> None:
         """See ``Repairable``."""
         workflow_id = environment_workflow_id(service_name, environment)
-        await self._client.start_workflow(
-            "EnvironmentWorkflow",
-            EnvironmentInput(service_name=service_name, environment=environment),
-            id=workflow_id,
-            task_queue=CONTROL_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=environment_search_attributes(service_name, environment),
-            static_summary=environment_static_summary(service_name, environment),
-        )
+        await self._client.start_workflow("EnvironmentWorkflow", **environment_start(service_name, environment))
         history = await self._client.get_workflow_handle(workflow_id, run_id=ended_run).fetch_history()
         await self._signal_again(workflow_id, ended_run, unread_signals(history.events))
 

@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.bounded import gather_bounded
 from activities.clock import Clock
 from activities.repairs.activities import subject_ids
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from workflows.contracts.audit.details import Details, WorkflowRecovered, WorkflowStuck
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.errors import HybridCIError

@@ -14,7 +14,7 @@ from activities.clock import Clock
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
 from activities.retention.sweep import Sweeper
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from workflows.contracts.audit.details import StorageSwept
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.storage.retention import RetentionPolicy, SweepNote, SweepResult, SweepTask, Swept, SweptKind

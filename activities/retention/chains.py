@@ -15,7 +15,9 @@ from activities.retention.links import (
     RemoveJobRecord,
     RemoveLogs,
 )
-from activities.stores.interfaces import ArtifactStore, JobStore, LogStore
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.logs import LogStore
 
 
 def build_remove_job_chain(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from activities.retention.needed import NeededDeployments, has_ended
-from activities.stores.interfaces import DeploymentStore, JobStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.jobs import JobStore
 from workflows.contracts.audit.feed import FeedRow
 from workflows.contracts.storage.retention import SweepPlace, Swept, SweptKind
 

@@ -10,15 +10,12 @@ from typing import TypedDict
 from codeuchain import Context
 
 from activities.chaining.links import StoreLink, require
-from activities.stores.interfaces import (
-    NOTHING,
-    Amount,
-    ArtifactStore,
-    DeploymentStore,
-    JobStore,
-    LogStore,
-    WriteOutcome,
-)
+from activities.stores.interfaces.amounts import NOTHING, Amount
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.logs import LogStore
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.deployment import Deployment
 from workflows.contracts.errors import InvalidState
 from workflows.contracts.jobs import Job

@@ -6,7 +6,8 @@ has ended and how old it is (``sweep``).
 
 from collections.abc import Iterable
 
-from activities.stores.interfaces import DeploymentStore, EnvironmentStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.environments import EnvironmentStore
 from workflows.contracts.deployments.deployment import Deployment, RollbackStatus
 from workflows.contracts.deployments.environments import EnvironmentState
 

@@ -22,14 +22,12 @@ from activities.retention.events import Progress
 from activities.retention.needed import NeededDeployments
 from activities.retention.turn import Chains, Read, SweepTurn
 from activities.retention.walk import PAGE, Bounds, Fate, Walk, counted
-from activities.stores.interfaces import (
-    ArtifactStore,
-    DeploymentStore,
-    EnvironmentStore,
-    JobStore,
-    LogStore,
-    StorageStore,
-)
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.environments import EnvironmentStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.logs import LogStore
+from activities.stores.interfaces.storage import StorageStore
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.storage.retention import (
     RetentionPolicy,

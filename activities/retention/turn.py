@@ -12,7 +12,11 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.retention.links import TakenAway
 from activities.retention.needed import NeededDeployments, has_ended
 from activities.retention.walk import STAYS, Fate
-from activities.stores.interfaces import Amount, ArtifactStore, DeploymentStore, JobStore, LogStore
+from activities.stores.interfaces.amounts import Amount
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.logs import LogStore
 from workflows.contracts.deployments.deployment import Deployment, DeploymentSummary
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.job.record import deployment_of

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from activities.bounded import gather_bounded
-from activities.stores.interfaces import NOTHING, Amount, Placed
+from activities.stores.interfaces.amounts import NOTHING, Amount
+from activities.stores.interfaces.writes import Placed
 from workflows.contracts.storage.retention import SweepPlace, Swept
 
 logger = logging.getLogger(__name__)

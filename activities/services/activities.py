@@ -14,7 +14,7 @@ from activities.chaining.chains import NamedChain, run_chain
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
 from activities.services import definitions
-from activities.stores.interfaces import ArtifactStore
+from activities.stores.interfaces.artifacts import ArtifactStore
 from workflows.contracts.deployments.policy import DecidePolicyChange
 from workflows.contracts.deployments.services import DefinitionRequest, Service, ServiceDefinition, ServiceWrite
 from workflows.contracts.deployments.standing import ChangeStanding

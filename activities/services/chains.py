@@ -17,7 +17,8 @@ from activities.services.links import (
     ValidateService,
 )
 from activities.services.standing import Occupancy
-from activities.stores.interfaces import EventStore, ServiceStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.services import ServiceStore
 
 
 def build_apply_service_chain(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from activities.environments.freezes import freeze_errors, freeze_errors_in
-from activities.stores.interfaces import ArtifactStore
+from activities.stores.interfaces.artifacts import ArtifactStore
 from workflows.contracts.deployments.services import DefinitionRequest, ServiceDefinition
 from workflows.contracts.errors import FieldError, NotFound, ValidationFailed, errors_text, field_errors
 from workflows.yaml_text import UnreadableYaml, yaml_to_json

@@ -9,7 +9,8 @@ from activities.chaining.links import StoreLink, require
 from activities.environments.freezes import freeze_errors
 from activities.services.changes import another_version, decided, event, nothing_waits, require_person, too_fast, waits
 from activities.services.standing import Occupancy
-from activities.stores.interfaces import EventStore, ServiceStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.services import ServiceStore
 from workflows.contracts.audit.details import (
     PolicyChanged,
     PolicyChangeDropped,

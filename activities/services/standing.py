@@ -5,7 +5,8 @@ Deliberately not here: the links that ask (``links``, ``standing_links``).
 
 from dataclasses import dataclass
 
-from activities.stores.interfaces import DeploymentStore, EnvironmentStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.environments import EnvironmentStore
 from workflows.contracts.deployments.deployment import DeploymentQuery
 from workflows.contracts.deployments.services import ServiceSpec
 from workflows.contracts.deployments.standing import LOOKED_AT, Occupied, occupied

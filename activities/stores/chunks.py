@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.errors import FieldError, ValidationFailed
 

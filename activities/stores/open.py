@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.bans import DynamoBanStore
 from activities.stores.dynamo.client import AwsClients, RequestWatcher
@@ -27,21 +26,19 @@ from activities.stores.dynamo.table import (
     JobTables,
     MetricTables,
 )
-from activities.stores.evidence_interfaces import EvidenceStore
-from activities.stores.interfaces import (
-    AgentStore,
-    ArtifactStore,
-    BanStore,
-    CredentialStore,
-    DeploymentStore,
-    EnvironmentStore,
-    EventStore,
-    JobStore,
-    LineStore,
-    LogStore,
-    ServiceStore,
-    StorageStore,
-)
+from activities.stores.interfaces.agents import AgentStore
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.credentials import CredentialStore
+from activities.stores.interfaces.deliveries import DeliveryStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.environments import EnvironmentStore, LineStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.evidence import EvidenceStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.logs import LogStore
+from activities.stores.interfaces.metrics import MetricStore
+from activities.stores.interfaces.services import BanStore, ServiceStore
+from activities.stores.interfaces.storage import StorageStore
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.artifacts import MemoryArtifactStore
 from activities.stores.memory.bans import MemoryBanStore
@@ -57,7 +54,6 @@ from activities.stores.memory.logs import MemoryLogStore
 from activities.stores.memory.metrics import MemoryMetricStore
 from activities.stores.memory.services import MemoryServiceStore
 from activities.stores.memory.storage import MemoryStorageStore
-from activities.stores.metric_interfaces import MetricStore
 from activities.stores.s3.artifacts import S3ArtifactStore, create_bucket
 from activities.stores.s3.logs import S3LogStore
 from activities.stores.settings import StoreSettings

@@ -27,7 +27,8 @@ from activities.stores.dynamo.table import (
     time_and_id,
 )
 from activities.stores.dynamo.transactions import read_item
-from activities.stores.interfaces import Amount, TableSize
+from activities.stores.interfaces.amounts import Amount
+from activities.stores.interfaces.storage import TableSize
 from activities.stores.s3.prefixes import ARTIFACTS, LOGS, amount_under
 from activities.stores.settings import StoreSettings
 from workflows.contracts.storage.retention import SweepState

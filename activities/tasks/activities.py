@@ -13,7 +13,7 @@ from activities.clock import Clock
 from activities.deployments.signing import SpecSigner
 from activities.errors import speaks_temporal
 from activities.events.witness import Witness
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from workflows.contracts.agents import Agent
 from workflows.contracts.audit.details import TaskAsked
 from workflows.contracts.audit.events import new_event

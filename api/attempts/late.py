@@ -6,7 +6,7 @@ next one in its directory sends. Deliberately not here: whose attempt it is (``a
 
 from typing import Final
 
-from activities.stores.interfaces import LogChunk, LogStore
+from activities.stores.interfaces.logs import LogChunk, LogStore
 from workflows.contracts.errors import InvalidState
 from workflows.contracts.jobs import Attempt
 from workflows.newest import Newest

@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from api.audit.follow import Ended, FeedQuiet, Told
+from api.auth.resources import Resource
+from workflows.contracts.audit.events import AuditEvent
 
 
 async def as_events(told: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, None]:
@@ -36,3 +38,9 @@ async def as_lines(told: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, No
                 yield json.dumps({"end": each.reason, "position": each.position}).encode() + b"\n"
             else:
                 yield b"".join(one.text + b"\n" for one in each)
+
+
+def resource_of_event(event: AuditEvent) -> Resource:
+    """What it is about. A job's events are of its service too, though they do not stand in its list."""
+    service = event.service_name or event.details.get("service")
+    return Resource(service=service if isinstance(service, str) else None, pool=event.pool)

@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends
 
-from activities.stores.evidence_interfaces import EvidenceStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from api.audit.tail import Tail
 from api.auth.ports import AuthPorts
 from api.ports import HasAudit, HasDeploymentReader, HasEnvironmentName, HasStopping, provided

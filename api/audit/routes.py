@@ -9,16 +9,14 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from api.audit.events import as_events, as_lines
+from api.audit.events import as_events, as_lines, resource_of_event
 from api.audit.follow import Ended, FeedFollower, FeedQuiet, Told
 from api.audit.ports import AuditPorts, AuditPortsDep
 from api.audit.positions import POSITION_PATTERN, heads_of
 from api.auth.guard import Caller, require_what_is_asked, still_known
 from api.auth.principal import Principal
 from api.auth.reach import within
-from api.auth.resources import Resource
 from api.http.answers import Cursor, Limit, Paging, json_answer
-from api.http.errors import ApiError
 from api.http.ids import JobId
 from api.http.patient import PatientStream
 from api.temporal.recorded import seen_job
@@ -27,7 +25,6 @@ from workflows.contracts.audit.cloud import CloudEventPage, cloud_event
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.services import ServiceName
-from workflows.contracts.errors import Unavailable
 from workflows.contracts.fields import ShortLine
 
 router = APIRouter(tags=["events"])
@@ -162,7 +159,7 @@ async def _followed(
     query = _query(wanted)
 
     def sees(event: AuditEvent) -> bool:
-        return query.matches(event) and bool(within(principal, [event], _resource, Operation.AUDIT_READ))
+        return query.matches(event) and bool(within(principal, [event], resource_of_event, Operation.AUDIT_READ))
 
     stack = AsyncExitStack()
     await stack.enter_async_context(ports.tail.followed())  # a store that is down is a 503, and no broken 200
@@ -175,7 +172,7 @@ async def _followed(
                 if isinstance(each, Ended) or not (isinstance(each, FeedQuiet) or _long_since(asked_at, ports)):
                     continue
                 asked_at = ports.clock()
-                if not await _still_known(request, ports):
+                if not await still_known(request, ports):
                     yield Ended(each.position if isinstance(each, FeedQuiet) else each[-1].position, _UNKNOWN_NOW)
                     return
 
@@ -186,19 +183,6 @@ async def _followed(
 def _long_since(asked_at: int, ports: AuditPorts) -> bool:
     """A busy feed has no quiet moment."""
     return ports.clock() - asked_at >= _ASK_AGAIN_MS
-
-
-async def _still_known(request: Request, ports: AuditPorts) -> bool:
-    try:
-        return await still_known(request, ports)
-    except (Unavailable, ApiError):  # nobody can tell: it is asked again with the next sign of life
-        return True
-
-
-def _resource(event: AuditEvent) -> Resource:
-    """A job's events are of its service too, though they do not stand in its list."""
-    service = event.service_name or event.details.get("service")
-    return Resource(service=service if isinstance(service, str) else None, pool=event.pool)
 
 
 def _query(chosen: EventFilter, **paging: object) -> EventQuery:

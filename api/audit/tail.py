@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from api.audit.positions import position_of
 from workflows.contracts.audit.cloud import followed_event
 from workflows.contracts.audit.feed import FeedRow, Heads, in_order

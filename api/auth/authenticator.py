@@ -17,7 +17,8 @@ from typing import Final
 
 from activities.clock import Clock, epoch_millis
 from activities.events.trail import noted
-from activities.stores.interfaces import CredentialStore, EventStore
+from activities.stores.interfaces.credentials import CredentialStore
+from activities.stores.interfaces.events import EventStore
 from api.auth.keys import KnownKeys
 from api.auth.limits import RequestLimits
 from api.auth.principal import Principal

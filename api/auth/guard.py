@@ -22,6 +22,7 @@ from api.auth.resources import Resource, resource_of
 from api.http.errors import ApiError, ProblemCode
 from api.ports import services_of
 from workflows.contracts.access import ROLE_OPERATIONS, Grant, Operation
+from workflows.contracts.errors import Unavailable
 
 _KEY_HINT: Final = (
     "Send the header 'Authorization: Bearer <key>'. `hybridci up` writes the local admin key to admin.key in its data"
@@ -70,11 +71,17 @@ async def admit(request: Request) -> Principal | None:
 
 
 async def still_known(request: Request, ports: AuthPorts) -> bool:
-    """Whether what a long answer was asked with is still good. Costs no read most of the time. Raises Unavailable."""
+    """Whether what a long answer was asked with is still good. Costs no read most of the time.
+
+    True also when nobody can tell: it is asked again with the next sign of life.
+    """
     credentials = await _bearer(request)
     presented = session_of(request) if credentials is None else credentials.credentials
     address = request.client.host if request.client is not None else None
-    return presented is not None and await ports.authenticator.principal(presented, address=address) is not None
+    try:
+        return presented is not None and await ports.authenticator.principal(presented, address=address) is not None
+    except (Unavailable, ApiError):
+        return True
 
 
 def require(principal: Principal, operation: Operation, *, service: str | None = None, pool: str | None = None) -> None:

@@ -6,7 +6,7 @@ The agent's clock is not trusted: times are ours, or lie between the claim and n
 import asyncio
 from typing import Final
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from api.claims.leases import LeaseToken
 from api.claims.ports import ClaimPorts
 from api.logs.stream import closing_stream

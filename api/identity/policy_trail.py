@@ -10,7 +10,7 @@ from typing import Final
 
 from activities.clock import Clock
 from activities.events.trail import noted
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from api.identity.policy import AccessPolicy
 from workflows.contracts.audit.details import ConfigKnown
 from workflows.contracts.audit.types import EventType

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import Final
 
-from activities.stores.interfaces import LogStore
+from activities.stores.interfaces.logs import LogStore
 from workflows.contracts.errors import Unavailable
 from workflows.contracts.jobs import Attempt, Job
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from activities.stores.interfaces import LogChunk, LogStore
+from activities.stores.interfaces.logs import LogChunk, LogStore
 from workflows.contracts.errors import HybridCIError
 from workflows.newest import Newest
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from activities.stores.interfaces import LogExtent, LogStore
+from activities.stores.interfaces.logs import LogExtent, LogStore
 from workflows.contracts.errors import HybridCIError
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ Deliberately not here: lines and steps (``ranges``), and reading (``stream``).
 from contextlib import aclosing
 from typing import Any, Final
 
-from activities.stores.interfaces import LinePlace, LogStore
+from activities.stores.interfaces.logs import LinePlace, LogStore
 
 _SCANNED_BYTES: Final = 256 * 1024
 """So much is looked through mark by mark in the end."""

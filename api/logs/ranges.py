@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from activities.stores.interfaces import LinePlace
+from activities.stores.interfaces.logs import LinePlace
 from api.logs.ports import LogPorts
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, ValidationFailed
 from workflows.contracts.jobs import Attempt, Job

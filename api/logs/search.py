@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import Field
 
-from activities.stores.interfaces import LogStore
+from activities.stores.interfaces.logs import LogStore
 from api.logs.needle import Needle
 from api.logs.stream import closing_stream
 from workflows.contracts.base import Tolerant

@@ -7,7 +7,7 @@ can be taken for a step that may be next, until the attempt has ended. Deliberat
 
 from typing import Final
 
-from activities.stores.interfaces import LogStore
+from activities.stores.interfaces.logs import LogStore
 from api.logs.needle import Wanted, needle_of
 from api.logs.search import LogSearch
 from workflows.contracts.base import Tolerant

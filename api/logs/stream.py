@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from activities.stores.chunks import clip
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from api.logs.ports import LogPorts
 from api.logs.verification import LogVerification
 from workflows.contracts.errors import NotFound, Unavailable

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from api.logs.stream import Event, Piece, StreamNote
 
 _PACE_BYTES: Final = 64 * 1024

@@ -7,7 +7,7 @@ Deliberately not here: how a reader is told (``stream``).
 
 from dataclasses import dataclass, field
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from workflows.contracts.jobs import Attempt
 from workflows.contracts.running_digest import RunningDigest
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Protocol
 from fastapi import Depends
 from starlette.requests import Request
 
-from activities.stores.interfaces import StorageStore
+from activities.stores.interfaces.storage import StorageStore
 from api.http.cached import Cached
 from api.ports import HasClock, provided
 from workflows.client.storage import StorageClient

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from activities.stores.interfaces import Amount, TableSize
+from activities.stores.interfaces.amounts import Amount
+from activities.stores.interfaces.storage import TableSize
 from api.auth.origin import OriginDep, signed
 from api.http.answers import json_answer
 from api.http.bodies import json_body

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from activities.clock import Clock
-from activities.stores.evidence_interfaces import EvidenceStore
-from activities.stores.interfaces import AgentStore, ArtifactStore
+from activities.stores.interfaces.agents import AgentStore
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from api.http.cached import Cached
 from api.temporal.task_queues import TaskQueues
 from workflows.contracts.agents import AgentBeat

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from activities.clock import Clock
-from activities.stores.delivery_interfaces import DeliveryStore
+from activities.stores.interfaces.deliveries import DeliveryStore
 from api.webhooks.decisions import Delivery, RuleDecision
 from api.webhooks.loading import Provider
 from api.webhooks.outcomes import ActionResult, ActionStatus

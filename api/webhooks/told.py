@@ -15,7 +15,7 @@ from typing import Final
 
 from activities.clock import Clock
 from activities.events.trail import noted
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from api.http.addresses import network_of
 from workflows.contracts.audit.details import WebhookTold
 from workflows.contracts.audit.events import AuditEvent

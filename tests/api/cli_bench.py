@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from activities.stores.open import Stores
 from tests import servers
 from tests.api.conftest import ADMIN_KEY, AGENT_KEY, SPEC, memory_app

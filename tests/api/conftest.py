@@ -18,8 +18,9 @@ from activities.clock import epoch_millis
 from activities.credentials.registry import CredentialRegistry
 from activities.jobs.readers import JobReader
 from activities.jobs.writers import JobCreator
-from activities.stores.evidence_interfaces import EvidenceStore
-from activities.stores.interfaces import CredentialStore, EventStore
+from activities.stores.interfaces.credentials import CredentialStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.evidence import EvidenceStore
 from activities.stores.open import Stores, open_memory_stores
 from api.app import build_app, deployment_reader
 from api.auth.authenticator import Authenticator

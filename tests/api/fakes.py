@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from activities.stores.interfaces import JobStore
+from activities.stores.interfaces.jobs import JobStore
 from tests.api.fake_deployments import FakeDeployments
 from tests.clock import own_millis
 from workflows.client.jobs import JobClient

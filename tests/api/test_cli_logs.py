@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from api.cli.client.connection import ApiConnection
 from api.cli.client.follow import Follower
 from api.cli.client.http import ApiClient, Unreachable

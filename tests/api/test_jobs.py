@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.api.conftest import SPEC, Bench
 from tests.stores.lives import make_job
 from workflows.contracts.commands import JobInput

@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from activities.stores.interfaces import LogChunk, LogStore
+from activities.stores.interfaces.logs import LogChunk, LogStore
 from api.deps import Services
 from api.logs import stream as log_stream
 from api.logs.events import KEEPALIVE_SECONDS, as_events

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from activities.stores.interfaces import LogChunk, LogStore
+from activities.stores.interfaces.logs import LogChunk, LogStore
 from api.logs.compactor import MANY, LogCompactor
 from tests.api.conftest import SPEC, Bench
 from workflows.contracts.commands import JobInput

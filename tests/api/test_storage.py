@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from api.storage.folder import folder_of
 from tests.api.conftest import Bench
 from tests.api.fake_sweeps import FakeSweeps

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from activities.stores.s3.artifacts import create_bucket
 from activities.stores.s3.logs import S3LogStore
 from activities.stores.settings import StoreSettings

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.jobs import MemoryJobStore
 from activities.stores.open import ensure_schema, open_stores

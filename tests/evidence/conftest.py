@@ -14,8 +14,8 @@ from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.evidence import DynamoEvidenceStore
 from activities.stores.dynamo.table import SEALS_LIST, DeploymentTables, feed_list, number_place
-from activities.stores.evidence_interfaces import CopyName, EvidenceStore
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.evidence import CopyName, EvidenceStore
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.evidence import MemoryEvidenceStore
 from tests.stores.conftest import settings_for

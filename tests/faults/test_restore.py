@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from tests.e2e.stack import Stack, repository
 from tests.servers import HOST, wait_until
 from workflows.contracts.deployments.deployment import Deployment
-from workflows.contracts.ids import deployment_workflow_id, job_workflow_id
+from workflows.contracts.ids import deployment_workflow_id, environment_workflow_id, job_workflow_id
 from workflows.contracts.jobs import Job
 
 NOWHERE = "nowhere"
@@ -103,6 +103,9 @@ class Story:
         path = f"/api/dashboard/deployments/{self.ids[version]}"
         wait_until(lambda: self.call("GET", path)["status"] == status, seconds=60, what=f"{version} being {status}")
 
+    def deployment(self, version: str) -> Any:
+        return self.call("GET", f"/api/dashboard/deployments/{self.ids[version]}")
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         with self.stack.http() as client:
             answer = client.request(method, path, json=body)
@@ -141,8 +144,18 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Any:
         story.stack.kill_everything()
 
 
-@pytest.mark.parametrize(("temporal", "stores"), [("late", "early"), ("early", "late")])
-async def test_every_record_agrees_with_its_workflow(story: Story, temporal: str, stores: str) -> None:
+LATE = {"1.0": "superseded", "2.0": "live", "3.0": "staged"}
+
+
+@pytest.mark.parametrize(
+    ("temporal", "stores", "becomes"),
+    [("late", "early", LATE), ("early", "late", LATE | {"3.0": "failed"})],
+    ids=["older stores", "older Temporal"],
+)
+async def test_every_record_agrees_with_its_workflow(
+    story: Story, temporal: str, stores: str, becomes: dict[str, str]
+) -> None:
+    """Of an older Temporal: what is live goes on where it is live, and nothing is rolled out a second time."""
     story.restore(temporal=temporal, stores=stores)
     story.stack.start()
     try:
@@ -151,28 +164,41 @@ async def test_every_record_agrees_with_its_workflow(story: Story, temporal: str
             f"{HOST}:{story.stack.ports['--temporal-port']}", data_converter=pydantic_data_converter
         )
         until = time.monotonic() + 150
-        while (wrong := await _disagreeing(story, client, deployments=temporal == "late")) and time.monotonic() < until:
+        while (wrong := await _disagreeing(story, client)) and time.monotonic() < until:
             with story.stack.http() as api:  # 503: it takes longer than somebody waits; then it goes on by itself
                 assert api.post("/api/queue/maintenance/requeue-expired").status_code in {200, 503}
             await asyncio.sleep(3)
         assert wrong == {}
+        found = {version: story.deployment(version) for version in becomes}
+        assert {version: each["status"] for version, each in found.items()} == becomes
+        assert [len(stage["job_ids"]) for stage in found["2.0"]["stages"]] == [1, 1]
+        if found["3.0"]["status"] == "failed":
+            assert found["3.0"]["cause"] == "workflow_terminated"
+            assert "Temporal was restored from an older backup" in found["3.0"]["error_message"]
         story.submit("after the restore")
         story.ended("after the restore")
+        await _goes_on(story, client, f"4.0-{temporal}", over="2.0")
     finally:
         story.stack.stop()
 
 
-async def _disagreeing(story: Story, client: Client, *, deployments: bool) -> dict[str, str]:
-    """What a record says that its workflow does not, or the other way round.
+async def _goes_on(story: Story, client: Client, version: str, *, over: str) -> None:
+    """The locks work: the next version takes the place of what is live."""
+    story.deploy(version)
+    story.approve(version)
+    story.deployed(version, "live")
+    story.deployed(over, "superseded")
+    assert await _environments(story, client) == {}
 
-    Deployments of a Temporal that is older than the stores are for people to see to (docs/operations.md).
-    """
+
+async def _disagreeing(story: Story, client: Client) -> dict[str, str]:
+    """What a record says that its workflow does not, or the other way round."""
     names: dict[str, str] = {identity: name for name, identity in story.ids.items()}
     wrong: dict[str, str] = {}
     jobs: dict[str, str] = {
         job["job_id"]: job["status"] for job in story.call("GET", "/api/dashboard/jobs?limit=100")["items"]
     }
-    shown: Any = story.call("GET", "/api/dashboard/deployments?limit=100")["items"] if deployments else []
+    shown: Any = story.call("GET", "/api/dashboard/deployments?limit=100")["items"]
     for job_id, status in jobs.items():
         told = await _workflow(client, job_workflow_id(job_id), Job)
         if told != status and not (told is None and status in {"error", "success", "cancelled", "failed"}):
@@ -183,12 +209,29 @@ async def _disagreeing(story: Story, client: Client, *, deployments: bool) -> di
         if told != each["status"] and not (told is None and each["status"] not in OPEN_DEPLOYMENTS):
             wrong[str(each["version"])] = f"record {each['status']}, workflow {told}"
     known = set(jobs) | {each["deployment_id"] for each in shown}
-    kinds = "('JobWorkflow', 'DeploymentWorkflow')" if deployments else "('JobWorkflow')"
-    query = f"ExecutionStatus = 'Running' AND WorkflowType IN {kinds}"
+    query = "ExecutionStatus = 'Running' AND WorkflowType IN ('JobWorkflow', 'DeploymentWorkflow')"
     async for each in client.list_workflows(query):
         if not any(one in each.id for one in known):
             wrong[each.id] = "an open workflow without a record"
+    return wrong | await _environments(story, client)
+
+
+async def _environments(story: Story, client: Client) -> dict[str, str]:
+    """Environments of which the record says something else than the workflow: what is live, who holds it or waits."""
+    wrong: dict[str, str] = {}
+    for record in story.call("GET", "/api/dashboard/services/shop/environments")["items"]:
+        handle = client.get_workflow_handle(environment_workflow_id("shop", record["environment"]))
+        state: Any = await handle.query("state")
+        told, said = ({name: _ids(each[name]) for name in ("live", "holder", "queue")} for each in (state, record))
+        if told != said:
+            wrong[record["environment"]] = f"record {said}, workflow {told}"
     return wrong
+
+
+def _ids(of: Any) -> list[Any]:
+    """Of one, of many, of none."""
+    entries: Any = [of] if hasattr(of, "keys") else of or []
+    return [each["deployment_id"] for each in entries]
 
 
 async def _workflow(client: Client, workflow_id: str, kind: type[Any]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from activities.retention.sweep import Sweeper, SweepStores
 from activities.retention.walk import Bounds
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from activities.stores.open import Stores
 from tests.stores.lives import NOON, make_job
 from tests.stores.releases import make_deployment

@@ -6,7 +6,7 @@ import pytest
 
 from activities.retention.walk import Bounds
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from tests.retention.house import DAY, House, days

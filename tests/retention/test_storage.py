@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.interfaces import Amount
+from activities.stores.interfaces.amounts import Amount
 from activities.stores.open import open_stores
 from activities.stores.settings import StoreSettings
 from tests.retention.house import DAY, NOW

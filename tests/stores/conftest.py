@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from activities.stores.delivery_interfaces import DeliveryStore
 from activities.stores.dynamo.agents import DynamoAgentStore
 from activities.stores.dynamo.bans import DynamoBanStore
 from activities.stores.dynamo.client import AwsClients
@@ -22,18 +21,16 @@ from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.services import DynamoServiceStore
 from activities.stores.dynamo.table import AgentTables, CredentialTables, DeliveryTables, DeploymentTables, JobTables
-from activities.stores.interfaces import (
-    AgentStore,
-    ArtifactStore,
-    BanStore,
-    CredentialStore,
-    DeploymentStore,
-    EnvironmentStore,
-    EventStore,
-    JobStore,
-    LogStore,
-    ServiceStore,
-)
+from activities.stores.interfaces.agents import AgentStore
+from activities.stores.interfaces.artifacts import ArtifactStore
+from activities.stores.interfaces.credentials import CredentialStore
+from activities.stores.interfaces.deliveries import DeliveryStore
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.environments import EnvironmentStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.logs import LogStore
+from activities.stores.interfaces.services import BanStore, ServiceStore
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.artifacts import MemoryArtifactStore
 from activities.stores.memory.bans import MemoryBanStore

@@ -13,7 +13,7 @@ from activities.stores.dynamo.batches import put_batch
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.table import AgentTables, pool_list
-from activities.stores.interfaces import AgentStore
+from activities.stores.interfaces.agents import AgentStore
 from tests.stores.agents import NOW, make_agent, make_beat, make_pool
 from tests.stores.conftest import AgentStores
 from tests.stores.lives import NOON

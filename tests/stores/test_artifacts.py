@@ -11,7 +11,7 @@ import pytest
 
 from activities.stores.bundles import read_bundle
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.interfaces import ArtifactStore
+from activities.stores.interfaces.artifacts import ArtifactStore
 from activities.stores.s3.artifacts import S3ArtifactStore
 from workflows.contracts.errors import NotFound, ValidationFailed
 from workflows.contracts.ids import new_job_id

@@ -12,7 +12,8 @@ from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.items import RecordWrite
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.table import JobTables
-from activities.stores.interfaces import JobStore, WriteOutcome
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.statistics import Footprint
 from tests.stores.lives import NOON, Life, counted, lives, make_job
 from workflows.contracts.records import DayStats, HourStats, JobQuery, JobWrite, QueueStats

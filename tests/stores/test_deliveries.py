@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from activities.stores.delivery_interfaces import DeliveryStore
+from activities.stores.interfaces.deliveries import DeliveryStore
 from tests.stores.lives import NOON
 from workflows.contracts.deployments.deliveries import (
     CheckSeen,

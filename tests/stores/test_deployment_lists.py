@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from activities.stores.dynamo import listing
-from activities.stores.interfaces import DeploymentStore
+from activities.stores.interfaces.deployments import DeploymentStore
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON

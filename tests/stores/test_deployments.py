@@ -13,7 +13,7 @@ from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.deployments import DeploymentItems, DynamoDeploymentStore
 from activities.stores.dynamo.events import DynamoEventStore, RecordEvents
 from activities.stores.dynamo.table import DeploymentTables
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON, SHA
 from tests.stores.releases import DeploymentLife, make_deployment, make_event, make_spec, noise

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON, SHA
 from tests.stores.releases import make_event, make_state, noise

@@ -9,7 +9,7 @@ import pytest
 from activities.bounded import gather_bounded
 from activities.stores.dynamo import listing
 from activities.stores.event_rules import MAX_EVENT_BYTES
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from tests.stores.conftest import ReleaseStores
 from tests.stores.lives import NOON

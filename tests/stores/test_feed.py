@@ -20,7 +20,9 @@ from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.deployments import DynamoDeploymentStore
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.table import DeploymentTables
-from activities.stores.interfaces import DeploymentStore, EventStore, WriteOutcome
+from activities.stores.interfaces.deployments import DeploymentStore
+from activities.stores.interfaces.events import EventStore
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.memory.deployments import MemoryDeploymentStore
 from activities.stores.memory.events import MemoryEventStore
 from tests.stores.conftest import settings_for

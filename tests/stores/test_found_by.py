@@ -15,7 +15,7 @@ from activities.stores.dynamo.job_index import OVERLAP_MS, Marks, ensure_marks, 
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.table import JobTables
 from activities.stores.dynamo.transactions import read_item
-from activities.stores.interfaces import JobStore
+from activities.stores.interfaces.jobs import JobStore
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.jobs import MemoryJobStore
 from activities.stores.settings import StoreSettings

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from activities.stores.documents import dump_job, load_job
 from activities.stores.dynamo.items import RecordWrite
 from activities.stores.dynamo.table import JobTables
-from activities.stores.interfaces import JobStore, WriteOutcome
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.stores.conftest import JobStores
 from tests.stores.lives import NOON, make_job
 from tests.stores.releases import make_event

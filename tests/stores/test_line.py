@@ -10,7 +10,8 @@ from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.line import DynamoLineStore
 from activities.stores.dynamo.table import DeploymentTables
-from activities.stores.interfaces import EventStore, LineStore
+from activities.stores.interfaces.environments import LineStore
+from activities.stores.interfaces.events import EventStore
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.line import MemoryLineStore
 from tests.stores.conftest import settings_for

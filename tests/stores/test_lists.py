@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from activities.stores.interfaces import JobStore
+from activities.stores.interfaces.jobs import JobStore
 from tests.stores.lives import NOON, make_job
 from workflows.contracts.errors import ValidationFailed
 from workflows.contracts.jobs import Job, JobSummary

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from activities.stores.chunks import StoredPiece, cover
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.interfaces import LogChunk, LogStore
+from activities.stores.interfaces.logs import LogChunk, LogStore
 from activities.stores.lines import EVERY, behind_newline, nearest_place, places_of
 from activities.stores.s3 import compaction, logs
 from activities.stores.s3.log_objects import LogObjects

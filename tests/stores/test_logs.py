@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from activities.stores.chunks import ReadPlan, StoredPiece, clip
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.interfaces import LogChunk, LogStore
+from activities.stores.interfaces.logs import LogChunk, LogStore
 from activities.stores.s3.logs import S3LogStore
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.errors import ValidationFailed

@@ -10,8 +10,8 @@ from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.metrics import DynamoMetricStore
 from activities.stores.dynamo.table import MetricTables
+from activities.stores.interfaces.metrics import MetricStore
 from activities.stores.memory.metrics import MemoryMetricStore
-from activities.stores.metric_interfaces import MetricStore
 from activities.stores.settings import StoreSettings
 from tests.stores.agents import NOW, StoppedClock
 from workflows.contracts.deployments.metrics import Incident, MetricsQuery, Sample

@@ -10,7 +10,7 @@ from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.events import DynamoEventStore
 from activities.stores.dynamo.jobs import DynamoJobStore
 from activities.stores.dynamo.table import JobTables
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.stores.conftest import settings_for
 from tests.stores.lives import NOON, make_job
 from tests.stores.releases import make_event

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from activities.stores.interfaces import JobStore, WriteOutcome
+from activities.stores.interfaces.jobs import JobStore
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.stores.conftest import JobStores, ReleaseStores
 from tests.stores.lives import NOON, make_job
 from tests.stores.releases import make_deployment, make_event

@@ -9,7 +9,7 @@ import pytest
 from activities.stores.dynamo.client import AwsClients
 from activities.stores.dynamo.creation import create_tables
 from activities.stores.dynamo.table import TTL_ATTRIBUTE, AgentTables, DeploymentTables, JobTables
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.open import ensure_schema, open_stores
 from activities.stores.settings import StoreSettings
 from tests import servers

@@ -1,6 +1,6 @@
 """The audit trail as a whole, page by page."""
 
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from workflows.contracts.audit.events import AuditEvent, EventQuery
 
 

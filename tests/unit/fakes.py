@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from activities.stores.documents import load_job
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.jobs import MemoryJobStore

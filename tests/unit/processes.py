@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from agent.steps.process import EndReason, Kept, OnOutput, ProcessEnd, StopSignal, run_process
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
@@ -16,6 +18,15 @@ def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
+        return False
+
+
+def at_rest(leader: int) -> bool:
+    """All below it wait, and what the last one waits for is ``sleep``, no longer a copy of the shell that starts it."""
+    try:
+        family = [psutil.Process(leader), *psutil.Process(leader).children(recursive=True)]
+        return family[-1].name() == "sleep" and all(each.status() == psutil.STATUS_SLEEPING for each in family)
+    except psutil.NoSuchProcess:
         return False
 
 
@@ -61,4 +72,4 @@ async def bash(
     )
 
 
-__all__ = ["ENV", "EndReason", "alive", "bash", "pid_in", "until"]
+__all__ = ["ENV", "EndReason", "alive", "at_rest", "bash", "pid_in", "until"]

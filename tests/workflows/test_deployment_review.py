@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from pydantic import ValidationError
 
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.workflows.deployment_harness import BOB, CAT, Deploys
 from tests.workflows.harness import fail
 from workflows.contracts.deployments.commands import Resume

@@ -14,7 +14,7 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.temporal import TemporalJobWorkflows
 from activities.jobs.writers import JobCreator, JobWriter
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.stores.trails import trail
 from tests.workflows.conftest import keep_job_histories

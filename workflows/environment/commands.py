@@ -15,10 +15,11 @@ from workflows.contracts.deployments.environments import (
     Retired,
     UnfreezeCommand,
 )
-from workflows.contracts.errors import FieldError, HybridCIError, InvalidState, ValidationFailed
+from workflows.contracts.errors import HybridCIError, InvalidState
 from workflows.contracts.who import Who
 from workflows.environment import words
 from workflows.environment.step import EnvironmentStep, Tell, changed
+from workflows.line.stops import times_refused
 from workflows.words import moment
 
 Command = HoldCommand | ReleaseCommand | FreezeCommand | UnfreezeCommand | RetireCommand
@@ -100,21 +101,12 @@ def _retired(state: EnvironmentState, asked: RetireCommand, now: int) -> Environ
 
 
 def _freeze_refusal(state: EnvironmentState, asked: FreezeCommand, now: int) -> HybridCIError | None:
-    error = None
-    if asked.starts_at is not None and asked.ends_at <= asked.starts_at:
-        error = "must be after starts_at"
-    elif asked.ends_at <= now:
-        error = f"is in the past: it is {moment(now)} (epoch {now} ms) now"
-    elif asked.ends_at > _LAST_MOMENT:
-        error = "is later than the year 9999: give epoch milliseconds"
-    if error is not None:
-        return ValidationFailed("The freeze is not valid.", [FieldError(field="ends_at", message=error)])
+    refused = times_refused(asked.starts_at, asked.ends_at, now)
+    if refused is not None:
+        return refused
     if len(state.freezes) >= MAX_FREEZES and _freeze(state, asked.freeze_id) is None:
         return InvalidState(f"{_place(state)} has {MAX_FREEZES} freezes already: remove one first.")
     return None
-
-
-_LAST_MOMENT = 253_402_300_799_000
 
 
 def _done(

@@ -29,6 +29,17 @@ def environment_static_summary(service_name: str, environment: str) -> str:
     return f"{environment} of {service_name}: one deployment at a time"
 
 
+def environment_status(state: EnvironmentState) -> str:
+    """One word, as ``CiStatus`` has it."""
+    if state.hold is not None:
+        return "held"
+    if state.frozen_until is not None:
+        return "frozen"
+    if state.holder is not None and not state.holder.live:
+        return "deploying"
+    return "live" if state.live is not None else "idle"
+
+
 def environment_details(state: EnvironmentState) -> str:
     """Markdown: who holds it, what is live, who waits and for what."""
     holder, live = state.holder, state.live

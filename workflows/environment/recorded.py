@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import load_environment, record_environment
     from workflows.contracts.audit.events import AuditEvent
     from workflows.contracts.deployments.environments import EnvironmentInput, EnvironmentState, EnvironmentWrite
-    from workflows.environment.presentation import environment_details
+    from workflows.environment.presentation import environment_details, environment_status
     from workflows.job.recorded import is_continued, next_sequence, now_ms
 
 _EVENT_IDS: Final = uuid.UUID("5f0c1a52-8a44-5c1b-9f0e-2b6c0f6d7e11")
@@ -63,7 +63,7 @@ class RecordedEnvironment:
         wanted = {
             attributes.SERVICE.name: state.service_name,
             attributes.ENVIRONMENT.name: state.environment,
-            attributes.STATUS.name: _status(state),
+            attributes.STATUS.name: environment_status(state),
             attributes.VERSION.name: state.live.version if state.live is not None else "",
         }
         keys = (attributes.SERVICE, attributes.ENVIRONMENT, attributes.STATUS, attributes.VERSION)
@@ -92,13 +92,3 @@ def content(event: AuditEvent) -> str:
 def _summary(events: list[AuditEvent]) -> str:
     actions = ", ".join(event.action.removeprefix("environment.") for event in events[-5:])
     return f"record: {actions or 'the line'}"
-
-
-def _status(state: EnvironmentState) -> str:
-    if state.hold is not None:
-        return "held"
-    if state.frozen_until is not None:
-        return "frozen"
-    if state.holder is not None and not state.holder.live:
-        return "deploying"
-    return "live" if state.live is not None else "idle"

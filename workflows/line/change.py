@@ -4,7 +4,7 @@ Deliberately not here: keeping it (links of ``activities.line``).
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from workflows.contracts.audit.details import LineLetGo, LineStopped
 from workflows.contracts.audit.events import AuditEvent, new_event
@@ -14,15 +14,13 @@ from workflows.contracts.deployments.line import (
     LetTheLineGo,
     LineState,
     LineStop,
-    NewStop,
     StopKind,
     StopScope,
     StopTheLine,
 )
-from workflows.contracts.errors import FieldError, InvalidState, ValidationFailed
+from workflows.contracts.errors import InvalidState
+from workflows.line.stops import times_refused
 from workflows.words import moment
-
-LAST_MOMENT: Final = 253_402_300_799_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,9 @@ class Changed:
 def stopped(line: LineState, asked: StopTheLine, change_id: str, now: int) -> Changed:
     """With one more, or another one of this id. Raises ValidationFailed, InvalidState."""
     new, before = asked.stop, line.stop(asked.stop.stop_id)
-    _require_time(new, now)
+    refused = None if new.ends_at is None else times_refused(new.starts_at, new.ends_at, now)
+    if refused is not None:
+        raise refused
     if (None if before is None else before.scope) != asked.replaces:
         raise InvalidState(f"The freeze or hold '{new.stop_id}' was changed in this moment: look again.")
     if before is not None and before.kind is not new.kind:
@@ -103,17 +103,3 @@ def _next(line: LineState, stops: list[LineStop], change_id: str, now: int) -> L
 def _present(line: LineState, now: int) -> list[LineStop]:
     """What has ended by its time is in the trail, with its end."""
     return [each for each in line.stops if each.ends_at is None or each.ends_at > now]
-
-
-def _require_time(new: NewStop, now: int) -> None:
-    error = None
-    if new.ends_at is None:
-        return
-    if new.starts_at is not None and new.ends_at <= new.starts_at:
-        error = "must be after starts_at"
-    elif new.ends_at <= now:
-        error = f"is in the past: it is {moment(now)} (epoch {now} ms) now"
-    elif new.ends_at > LAST_MOMENT:
-        error = "is later than the year 9999: give epoch milliseconds"
-    if error is not None:
-        raise ValidationFailed("The freeze is not valid.", [FieldError(field="ends_at", message=error)])

@@ -35,7 +35,7 @@ from activities.stores.dynamo.table import (
     pool_list,
 )
 from activities.stores.dynamo.transactions import Guess, read_item, transact, write_in_order
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.agents import Agent, AgentBeat, AgentPage, AgentQuery, Pool, RequirementDemand
 from workflows.contracts.audit.events import AuditEvent
 

@@ -8,7 +8,7 @@ from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import document_attribute, is_new, read_document
 from activities.stores.dynamo.table import BANS_ARE_NEW, BANS_PLACE, REVISION_FOLLOWS, DeploymentTables, service_list
 from activities.stores.dynamo.transactions import read_item
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.bans import BanList
 

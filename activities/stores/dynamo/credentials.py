@@ -26,7 +26,7 @@ from activities.stores.dynamo.table import (
     place,
 )
 from activities.stores.dynamo.transactions import read_item
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.access import Credential, CredentialKind, CredentialPage
 from workflows.contracts.audit.events import AuditEvent
 

@@ -35,7 +35,7 @@ from activities.stores.dynamo.table import (
 )
 from activities.stores.dynamo.transactions import RecordPlace, read_counters, read_item, remove_as_read
 from activities.stores.found_by import matches_deployment
-from activities.stores.interfaces import Placed, WriteOutcome
+from activities.stores.interfaces.writes import Placed, WriteOutcome
 from activities.stores.packing import check_summary
 from activities.stores.statistics import day_end, day_of
 from workflows.contracts.deployments.deployment import (

@@ -9,7 +9,7 @@ from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import document_attribute, read_document
 from activities.stores.dynamo.table import ENVIRONMENT_IS_NEWER, DeploymentTables
 from activities.stores.dynamo.transactions import read_item
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite
 
 if TYPE_CHECKING:

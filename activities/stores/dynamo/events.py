@@ -28,7 +28,7 @@ from activities.stores.dynamo.table import (
 )
 from activities.stores.dynamo.transactions import Guess, transact, write_in_order
 from activities.stores.event_rules import check_event
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent, EventPage, EventQuery
 from workflows.contracts.audit.feed import FeedRow
 

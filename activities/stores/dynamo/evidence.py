@@ -31,7 +31,7 @@ from activities.stores.dynamo.table import (
     subject_list,
 )
 from activities.stores.dynamo.transactions import read_item
-from activities.stores.evidence_interfaces import CopyName, EventCopy
+from activities.stores.interfaces.evidence import CopyName, EventCopy
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.seals import LAST_PLACE, SignedSeal, StoredRow, number_at
 from workflows.contracts.errors import Unavailable

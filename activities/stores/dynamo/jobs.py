@@ -20,7 +20,7 @@ from activities.stores.dynamo.table import (
     day_counter,
 )
 from activities.stores.dynamo.transactions import RecordPlace, read_counters, read_item, remove_as_read
-from activities.stores.interfaces import Placed, WriteOutcome
+from activities.stores.interfaces.writes import Placed, WriteOutcome
 from activities.stores.statistics import day_stats, expected_footprint, queue_stats
 from workflows.contracts.jobs import Job, JobSummary
 from workflows.contracts.records import DayStats, JobPage, JobQuery, JobWrite, QueueStats

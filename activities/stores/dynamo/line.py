@@ -8,7 +8,7 @@ from activities.stores.dynamo.events import RecordEvents, write_with_events
 from activities.stores.dynamo.items import document_attribute, read_document
 from activities.stores.dynamo.table import LINE_FOLLOWS, LINE_IS_NEW, LINE_PLACE, DeploymentTables
 from activities.stores.dynamo.transactions import read_item
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.line import LineState
 

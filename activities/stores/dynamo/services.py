@@ -18,7 +18,7 @@ from activities.stores.dynamo.table import (
     version_place,
 )
 from activities.stores.dynamo.transactions import Guess, read_item, write_in_order
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.services import Service, ServicePage
 

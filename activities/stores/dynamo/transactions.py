@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from activities.stores.dynamo.client import AwsClients, ConditionFailed, WriteConflict
 from activities.stores.dynamo.items import Item
 from activities.stores.dynamo.table import IS_AS_READ, TTL_ATTRIBUTE
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.statistics import add_up
 from workflows.contracts.errors import Unavailable
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO, Final
 
 from activities.stores.bundles import BundledFile
-from activities.stores.interfaces import Amount
+from activities.stores.interfaces.amounts import Amount
 from activities.stores.paths import check_artifact_path
 from workflows.contracts.errors import NotFound
 from workflows.contracts.jobs import ArtifactRef

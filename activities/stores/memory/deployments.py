@@ -5,7 +5,7 @@ from collections import Counter
 
 from activities.stores.documents import dump_deployment, load_deployment
 from activities.stores.found_by import matches_deployment
-from activities.stores.interfaces import Placed, WriteOutcome
+from activities.stores.interfaces.writes import Placed, WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first, oldest
 from activities.stores.packing import check_summary, pack, unpack

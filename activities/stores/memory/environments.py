@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.packing import pack, unpack
 from workflows.contracts.deployments.environments import EnvironmentState, EnvironmentWrite

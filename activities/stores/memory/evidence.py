@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from activities.stores.documents import load_events
-from activities.stores.evidence_interfaces import CopyName, EventCopy
+from activities.stores.interfaces.evidence import CopyName, EventCopy
 from activities.stores.memory.events import MemoryEventStore
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.seals import SignedSeal, StoredRow

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from activities.stores.documents import dump_job, load_job
 from activities.stores.found_by import labels_match, matches, require_allowed
-from activities.stores.interfaces import Placed, WriteOutcome
+from activities.stores.interfaces.writes import Placed, WriteOutcome
 from activities.stores.memory.events import MemoryEventStore
 from activities.stores.memory.pages import newest_first, oldest
 from activities.stores.statistics import Footprint, day_stats, deltas, queue_stats

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 
 from activities.stores.chunks import ReadPlan, StoredPiece, check_chunk, clip
-from activities.stores.interfaces import Amount, LinePlace, LogChunk, LogExtent
+from activities.stores.interfaces.amounts import Amount
+from activities.stores.interfaces.logs import LinePlace, LogChunk, LogExtent
 from activities.stores.lines import behind_newline
 
 

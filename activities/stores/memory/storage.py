@@ -1,6 +1,7 @@
 """StorageStore in memory, for unit tests: it counts nothing."""
 
-from activities.stores.interfaces import Amount, TableSize
+from activities.stores.interfaces.amounts import Amount
+from activities.stores.interfaces.storage import TableSize
 from workflows.contracts.storage.retention import SweepState
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from activities.stores.bundles import BundledFile
 from activities.stores.dynamo.client import AwsClients, Exists, Missing
-from activities.stores.interfaces import Amount
+from activities.stores.interfaces.amounts import Amount
 from activities.stores.paths import can_be_kept, check_artifact_path
 from activities.stores.s3.bundles import S3Bundles
 from activities.stores.s3.prefixes import ARTIFACTS, amount_under, remove_under

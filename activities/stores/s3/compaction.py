@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from activities.stores.chunks import MAX_PART_BYTES, Cover, PlannedPiece, StoredPiece, clip, cover
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from activities.stores.s3.log_objects import LogIndex, LogObjects
 from workflows.contracts.attempts import MAX_CHUNK_BYTES
 from workflows.contracts.running_digest import RunningDigest

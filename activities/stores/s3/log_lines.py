@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from activities.stores.chunks import PlannedPiece, cover
-from activities.stores.interfaces import LinePlace
+from activities.stores.interfaces.logs import LinePlace
 from activities.stores.lines import EVERY, behind_newline, nearest_place, places_of
 from activities.stores.s3.log_objects import LogObjects
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from activities.stores.chunks import StoredPiece
 from activities.stores.dynamo.client import AwsClients, Missing
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from activities.stores.lines import places_of
 
 _INDEX: Final = "index"

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 
 from activities.stores.chunks import PlannedPiece, ReadPlan, StoredPiece, check_chunk, clip, marks_between
 from activities.stores.dynamo.client import AwsClients, Missing
-from activities.stores.interfaces import Amount, LinePlace, LogChunk, LogExtent
+from activities.stores.interfaces.amounts import Amount
+from activities.stores.interfaces.logs import LinePlace, LogChunk, LogExtent
 from activities.stores.s3.compaction import compact
 from activities.stores.s3.log_lines import lines_at_offsets, places_of_lines
 from activities.stores.s3.log_objects import LogHeader, LogObjects

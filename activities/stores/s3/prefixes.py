@@ -6,7 +6,7 @@ Deliberately not here: what single objects are called (``log_objects``, ``artifa
 from typing import Final
 
 from activities.stores.dynamo.client import AwsClients
-from activities.stores.interfaces import Amount
+from activities.stores.interfaces.amounts import Amount
 from workflows.contracts.errors import Unavailable
 
 LOGS: Final = "logs/"

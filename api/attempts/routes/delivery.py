@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from activities.stores.bundles import read_bundle
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from activities.stores.paths import check_artifact_path
 from api.attempts.late import adds_to_ended
 from api.attempts.ports import AttemptPorts, AttemptPortsDep

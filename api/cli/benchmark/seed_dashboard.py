@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Final
 
-from activities.stores.interfaces import LogChunk
+from activities.stores.interfaces.logs import LogChunk
 from activities.stores.open import Stores, open_stores
 from activities.stores.settings import StoreSettings
 from api.cli.benchmark.seed import job_id_of

@@ -17,6 +17,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit.events import resource_of_event
 from api.audit.follow import Ended, FeedFollower, FeedQuiet
 from api.audit.ports import AuditPorts
 from api.audit.positions import POSITION_PATTERN, heads_of
@@ -24,9 +25,7 @@ from api.audit.tail import Tail
 from api.auth.guard import Caller, still_known
 from api.auth.principal import Principal
 from api.auth.reach import within
-from api.auth.resources import Resource
 from api.dashboard.inside import Inside, RefusedByApi
-from api.http.errors import ApiError
 from api.http.patient import PatientStream
 from api.jobs.schemas import ShownJob
 from api.logs.growth import LogGrowth
@@ -34,7 +33,6 @@ from api.ports import provided
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.audit.feed import Heads
 from workflows.contracts.base import Frozen
-from workflows.contracts.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
@@ -120,7 +118,7 @@ async def _changes(
     request: Request, principal: Principal, ports: AuditPorts, begin: Heads | None
 ) -> AsyncGenerator[bytes, None]:
     def sees(event: AuditEvent) -> bool:
-        return bool(within(principal, [event], _resource))
+        return bool(within(principal, [event], resource_of_event))
 
     begun = False
     async with aclosing(FeedFollower(ports.tail, begin, sees).told()) as following:
@@ -133,7 +131,7 @@ async def _changes(
             elif not begun:
                 begun = True
                 yield _message({"resumed": begin is not None}, name="begin", place=each.position)
-            elif await _known(request, ports):
+            elif await still_known(request, ports):
                 yield _PING
             else:
                 return
@@ -178,15 +176,3 @@ async def _merged(sources: Sequence[AsyncGenerator[bytes, None]]) -> AsyncGenera
 def _message(what: Sequence[Mapping[str, Any]] | Mapping[str, Any], *, name: str = "", place: str = "") -> bytes:
     head = (f"event: {name}\n" if name else "") + (f"id: {place}\n" if place else "")
     return f"{head}data: {json.dumps(what)}\n\n".encode("ascii")
-
-
-async def _known(request: Request, ports: AuditPorts) -> bool:
-    try:
-        return await still_known(request, ports)
-    except (Unavailable, ApiError):  # nobody can tell: it is asked again with the next sign of life
-        return True
-
-
-def _resource(event: AuditEvent) -> Resource:
-    service = event.service_name or event.details.get("service")
-    return Resource(service=service if isinstance(service, str) else None, pool=event.pool)

@@ -12,16 +12,10 @@ from api.http.answers import json_answer
 from api.system.ports import SystemPortsDep
 from api.system.schemas.summary import Summary
 from workflows.contracts.base import Frozen
-from workflows.contracts.deployments.deployment import DeploymentQuery, DeploymentStatus
+from workflows.contracts.deployments.deployment import ON_ITS_WAY, DeploymentQuery, DeploymentStatus
 
 router = APIRouter(tags=["summary"])
 _RECENT: Final = 5
-_ON_THEIR_WAY: Final = (
-    DeploymentStatus.PENDING,
-    DeploymentStatus.STAGING,
-    DeploymentStatus.STAGED,
-    DeploymentStatus.PRODUCTION,
-)
 
 
 class SummaryQuery(Frozen):
@@ -44,7 +38,7 @@ async def get_summary(ports: SystemPortsDep, wanted: Annotated[SummaryQuery, Que
         **dict(jobs),
         total_deployments=stats.total,
         deployments_today=started_today,
-        deployments_active=sum(stats.by_status.get(status, 0) for status in _ON_THEIR_WAY),
+        deployments_active=sum(stats.by_status.get(status, 0) for status in ON_ITS_WAY),
         deployments_staging=stats.by_status.get(DeploymentStatus.STAGING, 0),
         deployments_failed=stats.by_status.get(DeploymentStatus.FAILED, 0),
         deployments_by_status={status.value: count for status, count in stats.by_status.items() if count},

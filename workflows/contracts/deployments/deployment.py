@@ -48,6 +48,13 @@ class DeploymentStatus(StrEnum):
         return self in _FINAL
 
 
+ON_ITS_WAY: Final = (
+    DeploymentStatus.PENDING,
+    DeploymentStatus.STAGING,
+    DeploymentStatus.STAGED,
+    DeploymentStatus.PRODUCTION,
+)
+ON_ITS_WAY_OR_LIVE: Final = (*ON_ITS_WAY, DeploymentStatus.LIVE)
 _FINAL = frozenset({DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK, DeploymentStatus.SUPERSEDED})
 
 

@@ -13,7 +13,7 @@ from activities.chaining.chains import CURRENT_RUN, build_chain, run_chain
 from activities.chaining.middleware import ObserveChain, failing_link
 from activities.jobs.chains import build_job_creation_chain, build_retrieve_job_chain
 from activities.jobs.links import SerializeJob
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import NotFound, Unavailable, ValidationFailed
 from workflows.contracts.jobs import Job

@@ -12,7 +12,7 @@ from activities.deployments.chains import LIFECYCLE, build_deployment_creation_c
 from activities.deployments.readers import DeploymentReader
 from activities.deployments.transitions import DEPLOYMENT_OPERATIONS, DeploymentOperation
 from activities.deployments.writers import DeploymentWriter
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status, make_deployment, make_spec, make_state
 from tests.unit.fakes import Counting

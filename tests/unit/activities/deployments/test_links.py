@@ -29,7 +29,8 @@ from activities.deployments.transitions import (
 )
 from activities.environments.links import RecordEnvironment, RetrieveEnvironment
 from activities.services.links import ApplyService, RetrieveService, ValidateService
-from activities.stores.interfaces import ServiceStore, WriteOutcome
+from activities.stores.interfaces.services import ServiceStore
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import (
     in_status,

@@ -10,8 +10,14 @@ from activities.stores.open import Stores, open_memory_stores
 from tests.unit.deployment_records import in_status
 from workflows.contracts.audit.events import EventQuery
 from workflows.contracts.commands import ReconcileResult
-from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus, DeploymentWrite
-from workflows.contracts.deployments.environments import RestoreLive, SignalEnvironment
+from workflows.contracts.deployments.deployment import (
+    Deployment,
+    DeploymentStatus,
+    DeploymentWrite,
+    Stage,
+    StageStatus,
+)
+from workflows.contracts.deployments.environments import Leaving, RestoreLive, SignalEnvironment
 from workflows.contracts.ids import deployment_workflow_id
 from workflows.contracts.repairs import REPAIR_CAUSE
 
@@ -77,6 +83,40 @@ async def test_a_live_version_whose_workflow_is_ended_in_a_repair_is_started_aga
     assert [told.restore_live for told in workflows.told] == [lost]
     assert not await reconciler.close(deployment.deployment_id, Ending(REPAIR_CAUSE, "It could not go on"))
     assert len(workflows.told) == 2
+
+
+async def test_who_is_not_in_temporal_any_more_says_why_and_where_to_look() -> None:
+    stores = open_memory_stores()
+    begun = Stage(environment="production", status=StageStatus.DEPLOYING, job_ids=["j1"])
+    deployment = in_status(DeploymentStatus.PRODUCTION, updated_at=LONG_AGO, sequence=4, stages=[begun])
+    await stores.deployments.write(DeploymentWrite(deployment=deployment))
+    await _reconcile(stores, FakeDeploymentWorkflows("deleted"))
+    record = await stores.deployments.get(deployment.deployment_id)
+    assert record is not None
+    said = record.error_message or ""
+    assert said.startswith("Its workflow is not in Temporal any more (it was deleted, or Temporal was restored from")
+    assert "Look at what runs in production, where it had begun. Start it again: `hybridci deploy start shop" in said
+
+
+async def test_a_rollback_that_failed_and_lost_its_workflow_holds_the_environment_and_says_how_to_go_back() -> None:
+    stores, workflows = open_memory_stores(), FakeDeploymentWorkflows("terminated")
+    waits = in_status(
+        DeploymentStatus.FAILED,
+        with_rollback=True,
+        closed=False,
+        cause="rollback_failed",
+        updated_at=LONG_AGO,
+        sequence=4,
+    )
+    await stores.deployments.write(DeploymentWrite(deployment=waits))
+    reader = DeploymentReader(stores.deployments, stores.services, stores.environments, stores.events, bans=stores.bans)
+    reconciler = DeploymentReconciler(reader, DeploymentWriter(stores.deployments), workflows, lambda: NOW)
+    assert await reconciler.close(waits.deployment_id, Ending(CAUSE, "It was of before"))
+    record = await stores.deployments.get(waits.deployment_id)
+    assert record is not None
+    assert (record.status, record.cause, record.closed) == ("failed", "rollback_failed", True)
+    assert "hybridci deploy rollback shop --environment production" in (record.error_message or "")
+    assert [told.leave and told.leave.how for told in workflows.told] == [Leaving.BROKEN]
 
 
 async def test_what_is_live_is_looked_at_elsewhere() -> None:

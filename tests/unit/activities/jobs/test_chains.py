@@ -15,7 +15,7 @@ from activities.jobs.links import SerializeJob
 from activities.jobs.readers import JobReader
 from activities.jobs.transitions import OPERATIONS, VIEWS, JobOperation
 from activities.jobs.writers import JobCreator, JobWriter
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.open import open_memory_stores
 from tests.unit.fakes import SPEC, Counting, FakeJobStore, make_job, no_agents
 from workflows.contracts.errors import InvalidState, NotFound, Unavailable, ValidationFailed

@@ -11,7 +11,7 @@ from activities.jobs.readers import JobReader
 from activities.jobs.reconcile import Reconciler
 from activities.jobs.writers import JobWriter
 from activities.stores.demands import KEPT_SECONDS
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.memory.agents import MemoryAgentStore
 from activities.stores.memory.events import MemoryEventStore
 from tests.stores.agents import StoppedClock

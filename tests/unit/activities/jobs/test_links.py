@@ -21,7 +21,7 @@ from activities.jobs.links import (
 )
 from activities.jobs.transitions import OPERATIONS, VIEWS, JobOperation, check_transition, operation_of
 from activities.stores.documents import load_job
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from tests.unit.fakes import SPEC, FakeJobStore, make_job
 from workflows.contracts.errors import ErrorCode, InvalidState, NotFound, ValidationFailed
 from workflows.contracts.jobs import Attempt, Job, JobSpec

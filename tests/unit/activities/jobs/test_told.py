@@ -7,7 +7,7 @@ import pytest
 from activities.chaining.middleware import ObserveChain
 from activities.jobs.told import with_what_is_told
 from activities.jobs.writers import JobCreator, JobWriter
-from activities.stores.interfaces import WriteOutcome
+from activities.stores.interfaces.writes import WriteOutcome
 from activities.stores.open import open_memory_stores
 from tests.stores.trails import trail
 from tests.unit.fakes import make_job

@@ -7,7 +7,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.repairs.watch import Watch
-from activities.stores.interfaces import EventStore
+from activities.stores.interfaces.events import EventStore
 from activities.stores.open import open_memory_stores
 from tests.api.fake_repairs import stuck_environment, stuck_job
 from workflows.contracts.audit.events import AuditEvent, EventQuery

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from agent.steps.process import EndReason, Kept, SpawnError, StopSignal, cookie_of, run_process
-from tests.unit.processes import ENV, alive, bash, pid_in, until
+from tests.unit.processes import ENV, alive, at_rest, bash, pid_in, until
 
 ESCAPES = {
     "background": "sleep 1000 & echo $! > pid",
@@ -304,9 +304,12 @@ async def test_whatever_a_script_traps_its_trap_runs(trap: str, said: str, tmp_p
     received = bytearray()
     stop = StopSignal()
     script = f"{trap}; touch ready; sleep 1000; exit 0"
-    running = asyncio.create_task(bash(script, tmp_path, cookie=cookie, stop=stop, on_output=received.extend))
+    pids: list[int] = []
+    running = asyncio.create_task(
+        bash(script, tmp_path, cookie=cookie, stop=stop, on_output=received.extend, on_started=pids.append)
+    )
     await until((tmp_path / "ready").exists)
-    await asyncio.sleep(0.5)  # until its shell waits, and what it waits for is no copy of it any more
+    await until(lambda: at_rest(pids[0]))
     stop.request()
     assert (await running).reason is EndReason.STOPPED
     assert received.decode().split() == said.split()
@@ -317,11 +320,13 @@ async def test_a_script_below_the_steps_shell_gets_what_it_traps(tmp_path: Path,
     received = bytearray()
     stop = StopSignal()
     script = "sh deploy.sh"
+    pids: list[int] = []
+    command = f"{script}; exit $?"
     running = asyncio.create_task(
-        bash(f"{script}; exit $?", tmp_path, cookie=cookie, stop=stop, on_output=received.extend)
+        bash(command, tmp_path, cookie=cookie, stop=stop, on_output=received.extend, on_started=pids.append)
     )
     await until((tmp_path / "ready").exists)
-    await asyncio.sleep(0.1)
+    await until(lambda: at_rest(pids[0]))
     stop.request()
     await running
     assert bytes(received) == b"undone\n"
