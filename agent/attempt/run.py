@@ -148,7 +148,7 @@ class AttemptRun:
             self._host.places,
             self._attempt,
             self._host.agent_id,
-            tells=lambda text: self._masked(text) != text,
+            tells=self._tells,
             say=self._say,
         )
         place, self._bookmark, self.progress.resumed = beginning.place, beginning.bookmark, beginning.words
@@ -308,6 +308,7 @@ class AttemptRun:
                 env={**env, **more},
                 hooks=hooks,
                 secret=frozenset(self._unlocked.variables()) | more.keys(),
+                tells=self._tells,
                 say=self._say,
                 look=self._look,
                 bookmark=self._bookmark,
@@ -382,6 +383,10 @@ class AttemptRun:
 
     def _masked(self, text: str) -> str:
         return mask_text(self._unlocked.patterns, text)
+
+    def _tells(self, text: str) -> bool:
+        """Whether it holds a secret."""
+        return self._masked(text) != text
 
     def _masked_outputs(self) -> dict[str, str]:
         """What a mask makes longer than may be is left out: of a file of secrets nothing is of use."""

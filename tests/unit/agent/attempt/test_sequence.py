@@ -9,6 +9,8 @@ import pytest
 
 from agent.attempt.run import AttemptRun
 from agent.attempt.verdict import Interruption
+from agent.secrets import Unlocked
+from agent.secrets.redact import Patterns
 from agent.steps.executors.shell import ShellExecutor
 from tests.control_plane_server import ControlPlaneServer
 from tests.unit.agent.attempt.test_run import Bench, a_bench
@@ -212,6 +214,22 @@ async def test_what_is_no_output_is_said_and_changes_nothing(script: str, why: s
     assert (result.outcome, result.outputs) == (Outcome.SUCCEEDED, {"kept": "1"})
     said = next(line for line in (await bench.log(attempt)).splitlines() if "wrote to HYBRIDCI_OUTPUT" in line)
     assert why in said
+
+
+async def test_no_secret_leaves_in_an_output_or_its_name(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "s3cr3t_4711_of_the_test"
+
+    async def unlock(attempt: AttemptInput, *_: object) -> Unlocked:
+        return Unlocked(attempt, patterns=Patterns({secret.encode()}))
+
+    monkeypatch.setattr(bench.host.vault, "unlock", unlock)
+    attempt = job(
+        {"run": f"echo 'A=({secret})' >> $HYBRIDCI_OUTPUT; echo '# {secret}' >> $HYBRIDCI_SUMMARY"},
+        {"run": f"echo {secret}=1 >> $HYBRIDCI_OUTPUT"},
+    )
+    result = await bench.run(attempt)
+    assert (result.outcome, result.outputs, result.summary) == (Outcome.SUCCEEDED, {"A": "(***)"}, "# ***\n")
+    assert "is not kept: a name in it holds a secret of the job." in await bench.log(attempt)
 
 
 async def test_a_step_that_removes_its_file_says_nothing(bench: Bench) -> None:
