@@ -80,6 +80,8 @@ class AttemptRun:
 
     def interrupt(self, why: Interruption, *, grace_seconds: float | None = None) -> None:
         """End the attempt early: interrupt, grace (None: 10 s), kill. Again with a shorter grace is fine."""
+        if why is Interruption.JOB_TIMEOUT and self._steps is not None and self._steps.afterwards:
+            return  # it has failed already, and what still runs has a limit of its own
         if self._why is None:
             self._why = why
             self._say(f"[hybridci] {interrupted(why, self._attempt).message}")

@@ -74,6 +74,11 @@ class StepSequence:
         self._over = self._barred = False
         self._after_until: float | None = None
 
+    @property
+    def afterwards(self) -> bool:
+        """Whether the attempt has failed, or was ended, and only steps run that run then too."""
+        return self._after_until is not None
+
     def stop(self, why: Interruption, grace_seconds: float | None) -> None:
         """End the step that runs; what runs afterwards ends only with the attempt itself."""
         self._over = self._over or why in GONE or why is Interruption.AGENT_STOPPED

@@ -118,6 +118,19 @@ async def test_what_runs_afterwards_ends_when_the_attempt_is_lost(bench: Bench, 
     assert ran(result) == ["s0", "s1"]
 
 
+async def test_a_job_that_has_failed_does_not_run_too_long_as_well(bench: Bench, tmp_path: Path) -> None:
+    mark, go = tmp_path / "mark", tmp_path / "go"
+    attempt = job(FAIL, {"run": f"touch {mark}; until [ -e {go} ]; do sleep 0.02; done", "when": "always"})
+
+    def time_is_up(run: AttemptRun) -> None:
+        run.interrupt(Interruption.JOB_TIMEOUT)
+        go.touch()
+
+    result = await bench.run(attempt, time_is_up, once=mark.exists)
+    assert (result.outcome, result.cause, ran(result)) == (Outcome.FAILED, "exit_code", ["s0", "s1"])
+    assert "the job's timeout" not in await bench.log(attempt), "its log names one failure"
+
+
 async def test_they_have_a_limit_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.attempt.sequence.AFTER_SECONDS", 1)
     attempt = job(FAIL, {"run": "sleep 1000", "when": "always"}, ALWAYS)
