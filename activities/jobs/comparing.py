@@ -85,6 +85,8 @@ class JobComparison:
             return await self._create(state)
         if state.sequence > stored.sequence:
             return await self._write(state, stored.queue_status)
+        if state.sequence == stored.sequence:  # it has changed its mind, and writes it next
+            return False
         await self.workflows.end(job_id, WHY_ENDED)
         logger.warning("a workflow of before a restore was ended", extra={"job_id": job_id, "status": stored.status})
         return True

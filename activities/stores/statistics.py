@@ -12,7 +12,7 @@ What is counted, for every job record:
 - An **execution** (``finished_at - started_at``, from the claim when no step ran) is sampled once per attempt, by the
   write that first shows its ``finished_at``. An attempt that nobody claimed is not sampled.
 - An **attempt** is counted once too, by the same write: in ``attempts``, and in ``attempts_failed`` unless it succeeded
-  or was cancelled. A job that becomes completed after an attempt that failed is counted in ``flaky``.
+  or was cancelled. A job that becomes completed and is marked flaky is counted in ``flaky``.
 - A day counts events: jobs created, and jobs that became completed or failed (parked included) on it, in UTC. A job
   that fails, is redriven and succeeds on one day is in both; discarding a dead letter is no second failure. Its hours
   count the same events, and more (``hours``).

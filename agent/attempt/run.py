@@ -80,6 +80,8 @@ class AttemptRun:
 
     def interrupt(self, why: Interruption, *, grace_seconds: float | None = None) -> None:
         """End the attempt early: interrupt, grace (None: 10 s), kill. Again with a shorter grace is fine."""
+        if why is Interruption.JOB_TIMEOUT and self._steps is not None and self._steps.afterwards:
+            return  # it has failed already, and what still runs has a limit of its own
         if self._why is None:
             self._why = why
             self._say(f"[hybridci] {interrupted(why, self._attempt).message}")
@@ -148,7 +150,7 @@ class AttemptRun:
             self._host.places,
             self._attempt,
             self._host.agent_id,
-            tells=lambda text: self._masked(text) != text,
+            tells=self._tells,
             say=self._say,
         )
         place, self._bookmark, self.progress.resumed = beginning.place, beginning.bookmark, beginning.words
@@ -311,6 +313,7 @@ class AttemptRun:
                 env={**env, **more},
                 hooks=hooks,
                 secret=frozenset(self._unlocked.variables()) | more.keys(),
+                tells=self._tells,
                 say=self._say,
                 look=self._look,
                 bookmark=self._bookmark,
@@ -385,6 +388,10 @@ class AttemptRun:
 
     def _masked(self, text: str) -> str:
         return mask_text(self._unlocked.patterns, text)
+
+    def _tells(self, text: str) -> bool:
+        """Whether it holds a secret."""
+        return self._masked(text) != text
 
     def _masked_outputs(self) -> dict[str, str]:
         """What a mask makes longer than may be is left out: of a file of secrets nothing is of use."""

@@ -43,7 +43,8 @@ Say = Callable[[str], None]
 class StepSequence:
     """``run`` it once; ``stop`` may come at any time. ``given`` is the attempt as it came, ``opened`` with its secrets.
 
-    ``look`` is called before something that ended is judged: it may ``stop``. ``secret`` are the names of secrets.
+    ``look`` is called before something that ended is judged: it may ``stop``. ``secret`` are the names of secrets;
+    ``tells`` is whether a text holds one.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class StepSequence:
         env: Mapping[str, str],
         hooks: Hooks,
         secret: frozenset[str],
+        tells: Callable[[str], bool],
         say: Say,
         look: Callable[[], None],
         bookmark: Bookmark | None = None,
     ) -> None:
         self._host, self._given, self._attempt, self._files, self._progress = host, given, opened, files, progress
         self._env, self._hooks, self._say, self._look, self._bookmark = env, hooks, say, look, bookmark
+        self._tells = tells
         self._cookie = files.directory.cookie
         hidden = secret | sealed_names(given.env)
         self._known = {name: value for name, value in env.items() if name not in hidden}
@@ -71,6 +74,11 @@ class StepSequence:
         self._why: Interruption | None = None
         self._over = self._barred = False
         self._after_until: float | None = None
+
+    @property
+    def afterwards(self) -> bool:
+        """Whether the attempt has failed, or was ended, and only steps run that run then too."""
+        return self._after_until is not None
 
     def stop(self, why: Interruption, grace_seconds: float | None) -> None:
         """End the step that runs; what runs afterwards ends only with the attempt itself."""
@@ -235,6 +243,8 @@ class StepSequence:
     def _take_outputs(self, step: Step, output: Path | None) -> None:
         try:
             found = {} if output is None or not output.exists() else parse_outputs(read_file(output))
+            if any(map(self._tells, found)):  # values are masked, and a mask is no name
+                raise OutputsUnreadable("a name in it holds a secret of the job")
             together = {**self._progress.outputs, **found}
             if len(together) > MAX_OUTPUTS or sum(len(each.encode()) for each in together.values()) > MAX_OUTPUT_BYTES:
                 raise OutputsUnreadable(f"a job has {MAX_OUTPUTS} outputs of 64 KiB together at most")

@@ -22,7 +22,6 @@ def agent_labels(settings: AgentSettings) -> dict[str, str]:
     """
     machine = platform.machine().lower()
     labels = {"os": platform.system().lower(), "arch": _ARCHITECTURES.get(machine, machine)}
-    labels |= dict.fromkeys(FEATURES, "1")
     for entry in filter(None, (part.strip() for part in settings.labels.split(","))):
         key, _, value = (part.strip() for part in entry.partition("="))
         try:
@@ -32,8 +31,8 @@ def agent_labels(settings: AgentSettings) -> dict[str, str]:
                 f"HYBRIDCI_AGENT_LABELS has {entry!r}, which is no label: write them like 'gpu=a100,ssd', with letters "
                 "and digits, up to 63 of them, and inside also any of '._/-'."
             ) from error
-    if len(labels) > MAX_AGENT_LABELS:
+    if (count := len(labels.keys() - set(FEATURES))) > MAX_AGENT_LABELS:
         raise SettingsError(
-            f"HYBRIDCI_AGENT_LABELS gives this agent {len(labels)} labels; at most {MAX_AGENT_LABELS} are allowed."
+            f"HYBRIDCI_AGENT_LABELS gives this agent {count} labels; at most {MAX_AGENT_LABELS} are allowed."
         )
-    return labels
+    return dict.fromkeys(FEATURES, "1") | labels

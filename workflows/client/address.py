@@ -18,10 +18,11 @@ def temporal_config(environment: Mapping[str, str] | None = None) -> dict[str, A
     try:
         config: dict[str, Any] = {**ClientConfig.load_client_connect_config(override_env_vars=environment)}
     except (RuntimeError, OSError, ValueError) as error:
+        why = str(error).partition("\n")[0]  # below it stands the file's own line, which may be the API key's
         raise TemporalNotConfigured(
-            f"The settings of Temporal cannot be read ({error}): correct TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE and "
+            f"The settings of Temporal cannot be read ({why}): correct TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE and "
             "the other TEMPORAL_ variables."
-        ) from error
+        ) from None
     if not config.get("target_host"):
         raise TemporalNotConfigured(
             "Nothing says where Temporal is: set TEMPORAL_ADDRESS to host:port of its frontend (TEMPORAL_NAMESPACE, "

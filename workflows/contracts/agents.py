@@ -41,6 +41,8 @@ SKEW_LIMIT_SECONDS: Final = 30
 QUARANTINE_FIRST_SECONDS: Final = 10
 QUARANTINE_LONGEST_SECONDS: Final = 3600
 MAX_AGENT_LABELS: Final = 64
+"""Without those that an agent has by what its version knows (``workspace.features``)."""
+_MAX_ALL_LABELS: Final = MAX_AGENT_LABELS + 64
 
 AgentName = Annotated[str, StringConstraints(pattern=AGENT_ID_PATTERN)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -70,7 +72,7 @@ class AgentRegistration(Frozen):
     instance: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
     pool: Name = DEFAULT_POOL
     capacity: int = Field(default=1, ge=1, le=1000)
-    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict[str, str], max_length=MAX_AGENT_LABELS)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict[str, str], max_length=_MAX_ALL_LABELS)
     region: ShortLine = ""
     hostname: ShortLine = ""
     version: ShortLine = ""
@@ -99,7 +101,7 @@ class Heartbeat(Frozen):
     quarantine_failures: int = Field(default=0, ge=0)
     quarantine_reason: Annotated[ReportedLine, StringConstraints(max_length=1024)] | None = None
     version: ShortLine | None = None
-    labels: dict[LabelKey, LabelValue] | None = Field(default=None, max_length=MAX_AGENT_LABELS)
+    labels: dict[LabelKey, LabelValue] | None = Field(default=None, max_length=_MAX_ALL_LABELS)
     region: ShortLine | None = None
 
 

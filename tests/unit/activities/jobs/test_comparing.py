@@ -70,6 +70,7 @@ async def test_what_agrees_moves_or_does_not_answer_is_left_alone() -> None:
     young = NOW - QUIET_MILLIS + 1
     for record, state, silent in (
         (_job(QUEUED, 2), _job(QUEUED, 5), False),
+        (_job(QUEUED, 2), _job(PARKED, 2), False),
         (_job(QUEUED, 2, at=young), _job(PARKED, 5), False),
         (_job(QUEUED, 2), _job(PARKED, 5, at=young), False),
         (_job(QUEUED, 2), _job(PARKED, 5), True),

@@ -9,6 +9,8 @@ import pytest
 
 from agent.attempt.run import AttemptRun
 from agent.attempt.verdict import Interruption
+from agent.secrets import Unlocked
+from agent.secrets.redact import Patterns
 from agent.steps.executors.shell import ShellExecutor
 from tests.control_plane_server import ControlPlaneServer
 from tests.unit.agent.attempt.test_run import Bench, a_bench
@@ -116,6 +118,19 @@ async def test_what_runs_afterwards_ends_when_the_attempt_is_lost(bench: Bench, 
     assert ran(result) == ["s0", "s1"]
 
 
+async def test_a_job_that_has_failed_does_not_run_too_long_as_well(bench: Bench, tmp_path: Path) -> None:
+    mark, go = tmp_path / "mark", tmp_path / "go"
+    attempt = job(FAIL, {"run": f"touch {mark}; until [ -e {go} ]; do sleep 0.02; done", "when": "always"})
+
+    def time_is_up(run: AttemptRun) -> None:
+        run.interrupt(Interruption.JOB_TIMEOUT)
+        go.touch()
+
+    result = await bench.run(attempt, time_is_up, once=mark.exists)
+    assert (result.outcome, result.cause, ran(result)) == (Outcome.FAILED, "exit_code", ["s0", "s1"])
+    assert "the job's timeout" not in await bench.log(attempt), "its log names one failure"
+
+
 async def test_they_have_a_limit_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.attempt.sequence.AFTER_SECONDS", 1)
     attempt = job(FAIL, {"run": "sleep 1000", "when": "always"}, ALWAYS)
@@ -212,6 +227,22 @@ async def test_what_is_no_output_is_said_and_changes_nothing(script: str, why: s
     assert (result.outcome, result.outputs) == (Outcome.SUCCEEDED, {"kept": "1"})
     said = next(line for line in (await bench.log(attempt)).splitlines() if "wrote to HYBRIDCI_OUTPUT" in line)
     assert why in said
+
+
+async def test_no_secret_leaves_in_an_output_or_its_name(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "s3cr3t_4711_of_the_test"
+
+    async def unlock(attempt: AttemptInput, *_: object) -> Unlocked:
+        return Unlocked(attempt, patterns=Patterns({secret.encode()}))
+
+    monkeypatch.setattr(bench.host.vault, "unlock", unlock)
+    attempt = job(
+        {"run": f"echo 'A=({secret})' >> $HYBRIDCI_OUTPUT; echo '# {secret}' >> $HYBRIDCI_SUMMARY"},
+        {"run": f"echo {secret}=1 >> $HYBRIDCI_OUTPUT"},
+    )
+    result = await bench.run(attempt)
+    assert (result.outcome, result.outputs, result.summary) == (Outcome.SUCCEEDED, {"A": "(***)"}, "# ***\n")
+    assert "is not kept: a name in it holds a secret of the job." in await bench.log(attempt)
 
 
 async def test_a_step_that_removes_its_file_says_nothing(bench: Bench) -> None:

@@ -9,7 +9,8 @@ from agent.control.labels import agent_labels
 from agent.control.registration import GatewayRoute
 from agent.control.temporal import Route, route_of
 from agent.settings import AgentSettings, SettingsError
-from workflows.contracts.agents import AgentRegistration
+from workflows.contracts.agents import AgentRegistration, Heartbeat
+from workflows.contracts.workspace.features import FEATURES
 
 NAMED = GatewayRoute(address="gateway.example:7243", ca_pem="the API's")
 
@@ -36,6 +37,14 @@ def test_what_is_no_label_is_named(text: str) -> None:
 def test_there_can_be_too_many_labels() -> None:
     with pytest.raises(SettingsError, match="at most 64"):
         agent_labels(settings(labels=",".join(f"l{number}" for number in range(63))))
+
+
+def test_what_a_version_knows_takes_no_label_from_its_operator() -> None:
+    labels = agent_labels(settings(labels=",".join(f"l{number}" for number in range(62))))
+    assert len(labels) == 64 + len(FEATURES)
+    registration = {"agent_id": "a", "instance": "i" * 8, "labels": labels}
+    assert AgentRegistration.model_validate(registration).labels == labels
+    assert Heartbeat(sequence=1, labels=labels).labels == labels
 
 
 def test_a_gateway_is_used_where_it_is_named_and_temporal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
