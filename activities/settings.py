@@ -131,6 +131,7 @@ class WorkerSettings(BaseSettings):
     graceful_shutdown_seconds: float = Field(
         default=10,
         ge=0,
+        le=86_400,
         validation_alias="HYBRIDCI_WORKER_SHUTDOWN_SECONDS",
         description="How long activities that run may go on when it stops, in seconds.",
     )

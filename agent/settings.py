@@ -199,6 +199,7 @@ class AgentSettings(BaseSettings):
     cache_days: float = Field(
         default=14,
         gt=0,
+        allow_inf_nan=False,
         validation_alias="HYBRIDCI_AGENT_CACHE_DAYS",
         description="A cached repository that was unused for so many days is removed.",
     )

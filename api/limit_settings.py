@@ -55,6 +55,7 @@ class LimitSettings(BaseSettings):
     body_deadline: float = Field(
         default=120,
         ge=1,
+        allow_inf_nan=False,
         validation_alias="HYBRIDCI_BODY_DEADLINE_SECONDS",
         description="Seconds in which a [body](operations.md#slow-and-many-bodies) must be there, but for what agents "
         "upload.",

@@ -233,6 +233,10 @@ class TestParts:
             ("--grep", "x", "--attempt", "all"),
             ("--grep", "x", "--step", "1"),
             ("--since", "yesterday"),
+            ("--since", "9" * 5000 + "d"),
+            ("--step", "9" * 5000),
+            ("--step", "\u0663"),
+            ("--attempt", "9" * 5000),
         ],
     )
     def test_what_does_not_go_together(self, api: Served, job_id: str, options: tuple[str, ...]) -> None:
