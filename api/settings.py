@@ -21,7 +21,7 @@ from workflows.followed import Followed, keys_in
 _SECRET_BYTES: Final = 32
 
 
-HostAndPort = Annotated[str, StringConstraints(pattern=r"^[^\s/]+:\d{1,5}$", strip_whitespace=True)]
+HostAndPort = Annotated[str, StringConstraints(pattern=r"^[^\s/]+:[0-9]{1,5}$", strip_whitespace=True)]
 
 
 class ApiSettings(LimitSettings):

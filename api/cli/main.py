@@ -16,6 +16,7 @@ import typer
 from api.cli.bash_words import join_words
 from api.cli.directory import SHORTCUTS, WORDS, in_order
 from api.cli.groups import NearGroup
+from api.cli.numbers import finite
 from api.http.interpreter import leave, load_less
 from hybridci_command import COMPLETE_VARIABLE, shadowed
 
@@ -166,11 +167,14 @@ def up(
     agents: Annotated[int, typer.Option(min=0, max=64, help="How many agents to run in pool `default`.")] = 1,
     agent_capacity: Annotated[int, typer.Option(min=1, max=1000, help="Jobs that each agent runs at once.")] = 4,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, help="How long running jobs may go on when the stack is told to stop.")
+        float,
+        typer.Option(min=0, callback=finite, help="How long running jobs may go on when the stack is told to stop."),
     ] = 60,
     scale_down_seconds: Annotated[
         float,
-        typer.Option(min=0, help="How long fewer agents must do before one is let go, once the pool has bounds."),
+        typer.Option(
+            min=0, callback=finite, help="How long fewer agents must do before one is let go, once the pool has bounds."
+        ),
     ] = 60,
 ) -> None:
     """Run everything on this machine: Temporal, AWS APIs, API, control worker, agents' gateway, agents.
@@ -236,9 +240,13 @@ def scaler(
     webhook: Annotated[
         str | None, typer.Option(help="POST the numbers there; HYBRIDCI_SCALER_WEBHOOK_TOKEN is sent as bearer token.")
     ] = None,
-    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 15,
-    cooldown: Annotated[float, typer.Option(min=0, help="Seconds for which fewer agents must do.")] = 120,
-    repeat: Annotated[float, typer.Option(min=1, help="Tell it again while the agents are not there; seconds.")] = 300,
+    interval: Annotated[float, typer.Option(min=0.1, callback=finite, help="Seconds between two looks.")] = 15,
+    cooldown: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Seconds for which fewer agents must do.")
+    ] = 120,
+    repeat: Annotated[
+        float, typer.Option(min=1, callback=finite, help="Tell it again while the agents are not there; seconds.")
+    ] = 300,
     once: Annotated[bool, typer.Option("--once", help="Look once and exit, for cron.")] = False,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data directory of `hybridci up`.")] = None,
 ) -> None:

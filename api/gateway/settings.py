@@ -93,7 +93,7 @@ def _url(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+    if not (text.isascii() and text.isdecimal() and len(text) < 6) or not 0 <= int(text) <= 65535:
         raise GatewaySettingsError("HYBRIDCI_GATEWAY_PORT must be a number from 0 to 65535.")
     return int(text)
 

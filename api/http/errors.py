@@ -220,11 +220,14 @@ async def _on_disconnect(request: Request, error: ClientDisconnect) -> Response:
 
 
 def _methods_at(request: Request) -> list[str]:
-    """Every method of an address: the framework names only those of the first route it found."""
+    """Every method of an address: the framework names only those of the first route it found, and no HEAD, which is
+    answered wherever GET is (``api.http.head``).
+    """
     path = path_of(request)
     found = [context for context in iter_route_contexts(request.app.routes) if _leads_to(context, path)]
     exact = [context for context in found if context.path == path]
-    return sorted({method for context in exact or found for method in context.methods or ()})
+    methods = {method for context in exact or found for method in context.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set[str]()))
 
 
 def _leads_to(context: RouteContext, path: str) -> bool:

@@ -24,6 +24,7 @@ from api.line.ports import LinePorts, LinePortsDep
 from api.line.schemas import CalendarQuery, LetGoRequest, LineFreezeRequest, LineHoldRequest, LineStops
 from workflows.contracts.access import Operation
 from workflows.contracts.deployments.line import LetTheLineGo, LineStop, NewStop, StopKind, StopScope, StopTheLine
+from workflows.contracts.deployments.services import PRODUCTION, Service
 from workflows.contracts.errors import InvalidState, NotFound
 
 router = APIRouter(prefix="/api/dashboard", tags=["line"])
@@ -53,9 +54,7 @@ async def show_calendar(which: Annotated[CalendarQuery, Query()], ports: LinePor
     service = await ports.deployments.service(name)
     states = await ports.deployments.environments(name)
     known = {*service.spec.environment_names, *(state.environment for state in states)}
-    stops = [
-        stop for stop in stops if any(stop.scope.concerns(name, each, service.spec.labels) for each in sorted(known))
-    ]
+    stops = [stop for stop in stops if _may_concern(stop.scope, service, known)]
     found = await asyncio.to_thread(calendar, stops, service, states, now, until)
     return json_answer(found.model_dump_json().encode())
 
@@ -182,6 +181,14 @@ def _reaches(caller: Principal, scope: StopScope) -> bool:
     except ApiError:
         return False
     return True
+
+
+def _may_concern(scope: StopScope, service: Service, known: set[str]) -> bool:
+    """Whether it is about one of these environments. A definition in the repository is known at its commit only: it may
+    have any other as well.
+    """
+    names = known if service.spec.definition is None else known | {*scope.environments, PRODUCTION}
+    return any(scope.concerns(service.name, each, service.spec.labels) for each in names)
 
 
 def _concerns(caller: Principal, scope: StopScope) -> bool:

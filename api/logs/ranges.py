@@ -13,7 +13,7 @@ from workflows.contracts.errors import FieldError, InvalidState, NotFound, Valid
 from workflows.contracts.jobs import Attempt, Job
 
 LINES_PATTERN: Final = r"^-?[1-9][0-9]{0,14}(-(-?[1-9][0-9]{0,14})?)?$"
-_LINES: Final = re.compile(r"(-?\d+)(-(-?\d+)?)?")
+_LINES: Final = re.compile(r"(-?[0-9]+)(-(-?[0-9]+)?)?")
 
 
 @dataclass(frozen=True, slots=True)

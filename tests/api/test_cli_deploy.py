@@ -230,6 +230,12 @@ class TestSteering:
         assert [line.split()[-4:-1] for line in lines[1:]] == [["queue_depth", "12", "prometheus"]]
         wrong = call(api, "deploy", "metrics", deployment_id, "--value", "queue_depth")
         assert (wrong.exit_code, "NAME=NUMBER" in wrong.stderr) == (2, True)
+        for odd in ("nan", "inf", "1e999", "1_0", "\u0663"):
+            wrong = call(api, "deploy", "metrics", deployment_id, "--value", f"queue_depth={odd}")
+            assert (wrong.exit_code, "NAME=NUMBER" in wrong.stderr) == (2, True), odd
+        for odd in ("nan", "inf", "1e999"):
+            wrong = call(api, "deploy", "metrics", deployment_id, "--latency-ms", odd)
+            assert (wrong.exit_code, wrong.exception.__class__) == (2, SystemExit), odd
         shown = done(api, "deploy", "show", deployment_id).stdout
         assert "jenkins #8/12" in shown
 

@@ -223,6 +223,12 @@ class TestParts:
         assert call(api, "job", "logs", job_id, "--grep", "error", "-f").stdout.splitlines() == wanted
         assert call(api, "job", "logs", job_id, "--grep", "error", "--tail", "2").stdout.splitlines() == wanted[-2:]
 
+    def test_a_long_line_is_printed_whole(self, api: Served) -> None:
+        """Of which a search shows what is around the text."""
+        lines = [b"x" * size + b" error " + b"y" * size for size in (10, 248, 300, 70_000)]
+        job_id = api.ended(log=b"fine\n" + b"\nfine\n".join(lines))
+        assert call(api, "job", "logs", job_id, "--grep", "error").stdout_bytes == b"\n".join(lines) + b"\n"
+
     @pytest.mark.parametrize(
         "options",
         [
@@ -233,6 +239,10 @@ class TestParts:
             ("--grep", "x", "--attempt", "all"),
             ("--grep", "x", "--step", "1"),
             ("--since", "yesterday"),
+            ("--since", "9" * 5000 + "d"),
+            ("--step", "9" * 5000),
+            ("--step", "\u0663"),
+            ("--attempt", "9" * 5000),
         ],
     )
     def test_what_does_not_go_together(self, api: Served, job_id: str, options: tuple[str, ...]) -> None:

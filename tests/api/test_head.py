@@ -40,5 +40,11 @@ async def test_what_streams_ends_after_its_headers(bench: Bench, path: str) -> N
     assert (answer.status_code, answer.content) == (200, b"")
 
 
+async def test_what_an_address_takes_is_told_with_it(bench: Bench) -> None:
+    refused = await bench.admin.put("/api/dashboard/jobs")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert (await bench.admin.put("/api/queue/jobs/batch")).headers["allow"] == "POST"
+
+
 async def test_a_change_is_not_asked_for_by_head(bench: Bench, ids: dict[str, str]) -> None:
     assert (await bench.admin.head(f"/api/dashboard/jobs/{ids['job_id']}/cancel")).status_code == 405

@@ -4,6 +4,7 @@ In this process: what settings refuse. Files, which are read at the start, are r
 """
 
 import re
+from typing import Any
 
 import pytest
 
@@ -57,3 +58,27 @@ def test_junk_is_named(
         for no_number in ("inf", "nan", "-1"):
             monkeypatch.setenv(variable, no_number)
             assert processes.settings_or_none(processes.PROCESSES[process]) is None, no_number
+
+
+_READ_AS = (float("inf"), 3)
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", "1e999", "\u0663", "9" * 5000])
+def test_what_is_no_number_anybody_means_is_named(
+    odd: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python takes each of these for a number, or refuses it in words of its own."""
+    for name, value in GIVEN.items():
+        monkeypatch.setenv(name, value)
+    for process, variable in CASES:
+        if variable in ANY_TEXT | AT_THE_START:
+            continue
+        with monkeypatch.context() as one:
+            one.setenv(variable, odd)
+            found: Any = processes.settings_or_none(processes.PROCESSES[process])
+        said = capsys.readouterr().err
+        names = getattr(found.__class__, "model_fields", None) or getattr(found.__class__, "__annotations__", {})
+        values = [getattr(found, name) for name in names]
+        taken = [value for value in values if isinstance(value, int | float) and value in _READ_AS]
+        assert not taken, f"{process} takes {variable}={odd[:9]} as {taken}"
+        assert "Exceeds the limit" not in said, variable

@@ -25,6 +25,7 @@ def read_address(text: str) -> MonitoringAddress:
     """Raises ValueError: what it should have been."""
     host, _, port = text.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not port.isascii() or not port.isdecimal() or not 0 < int(port) <= 65535 or any(map(str.isspace, host)):
+    digits = port.isascii() and port.isdecimal() and len(port) < 6
+    if not digits or not 0 < int(port) <= 65535 or any(map(str.isspace, host)):
         raise ValueError("must be host:port, or the number of a port of this machine, such as 127.0.0.1:9101")
     return MonitoringAddress(host or LOOPBACK, int(port))

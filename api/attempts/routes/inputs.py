@@ -79,7 +79,8 @@ async def get_attempt_input(
     """``number`` is the list's ``index``; ``path`` as there."""
     await require_delivery(ports, caller, job_id, attempt, delivery_key)
     job = await _running(ports, job_id, attempt)
-    if number >= len(job.inputs) or not _is_meant(job.inputs[number], path):
+    # Patterns and paths can be such that it takes seconds: others are answered meanwhile.
+    if number >= len(job.inputs) or not await asyncio.to_thread(_is_meant, job.inputs[number], path):
         raise NotFound(f"Job {job_id} has no such input.")
     wanted = job.inputs[number]
     source, number = await _source(ports, job, wanted)

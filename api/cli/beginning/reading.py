@@ -24,7 +24,7 @@ def toml_of(file: Path) -> dict[str, Any]:
     """Empty where it is no TOML."""
     try:
         return tomllib.loads(text_of(file))
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # TOMLDecodeError is one, and so is a number of very many digits
         return {}
 
 

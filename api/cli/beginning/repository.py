@@ -59,8 +59,11 @@ def name_of(address: str, top: Path) -> str:
 
 
 def without_credentials(address: str) -> str:
-    """An address without what may be a secret: whoever clones has credentials of their own."""
-    parts = urlsplit(address)
+    """An address without what may be a secret: whoever clones has credentials of their own. Empty for what is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # a host in brackets that is none
+        return ""
     if parts.scheme not in {"http", "https"} or "@" not in parts.netloc:
         return address
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

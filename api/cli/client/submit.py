@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.git import Done, LocalRepository, ask_elsewhere, ask_git, said_of
 from api.cli.client.structured_file import read_map
+from api.cli.numbers import whole
 from api.wording import counted
 from workflows.contracts.fields import in_brief, is_path, without_misleading
 from workflows.contracts.workspace.resume import ResumeAt
@@ -25,7 +26,7 @@ from workflows.contracts.workspace.resume import ResumeAt
 DEFAULT_TYPE: Final = "command"
 _URL: Final = re.compile(r"^([a-z][a-z0-9+.-]*://|[^/@\s]+@[^/:\s]+:)")
 _SHA: Final = re.compile(r"^([0-9a-f]{40}|[0-9a-f]{64})$")
-_DURATION: Final = re.compile(r"(\d+)\s*(s|m|min|h|d)?")
+_DURATION: Final = re.compile(r"([0-9]{1,12})\s*(s|m|min|h|d)?")
 _UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _DATA_INSIDE: Final = f":(exclude,glob)**/{DATA_DIR}/**"
 """The state of a `hybridci up` that was started inside the repository is no change of the repository."""
@@ -110,7 +111,8 @@ def parse_checkout(words: Sequence[str]) -> dict[str, Any]:
             raise CliError(
                 f"--checkout {word!r} says nothing. Write for example --checkout submodules --checkout depth=1.", USAGE
             )
-        found[name] = True if not equals else int(value) if value.isdecimal() else value
+        count = whole(value)
+        found[name] = True if not equals else value if count is None else count
     return found
 
 

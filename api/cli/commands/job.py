@@ -27,6 +27,7 @@ from api.cli.commands.common import (
 from api.cli.commands.stuck import tell_if_stuck
 from api.cli.commands.tables import print_jobs, show_page, show_record
 from api.cli.commands.waiting import copy_log, wait_for_job
+from api.cli.numbers import whole
 from api.cli.output import Column, age, clock, note, print_json, print_table, say, size
 from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.repairs import Kind
@@ -197,7 +198,8 @@ def logs(
         raise CliError(f"{' and '.join(parts)} name parts of a log: give one of them.", USAGE)
     if attempt == "all" and (parts or since or grep is not None):
         raise CliError(f"{(parts or ['--since' if since else '--grep'])[0]} is of one attempt: name one.", USAGE)
-    if step is not None and step.isdecimal() and not 1 <= int(step) <= _MOST_STEPS:
+    place = None if step is None else whole(step)
+    if place is not None and not 1 <= place <= _MOST_STEPS:
         raise CliError(f"--step {step} is no step: the first is 1, the last {_MOST_STEPS} at most.", USAGE)
     if grep is not None and (timestamps or lines or step):
         raise CliError("--grep goes with --since, --tail and -f only: `job search` says in which lines it is.", USAGE)
@@ -210,7 +212,7 @@ def logs(
             return
         asked: dict[str, Any] = {"lines": lines if tail is None else f"-{tail}", "since": moment}
         if step is not None:
-            asked |= {"step": step} if step.isdecimal() else step_part(api, full_id, number, step)
+            asked |= step_part(api, full_id, number, step) if place is None else {"step": place}
         copy_log(
             api, full_id, number=number, every=attempt == "all", follow=follow, timestamps=timestamps, raw=raw,
             part={name: value for name, value in asked.items() if value is not None},
@@ -357,6 +359,7 @@ def _repository(text: str | None) -> str | None:
 
 
 def _attempt_number(text: str | None) -> int:
-    if text is None or not text.isascii() or not text.isdigit() or int(text) < 1:
+    number = whole(text or "")
+    if not number:
         raise CliError(f"--attempt {text!r} is neither a number from 1 on nor all. Write --attempt 2.", USAGE)
-    return int(text)
+    return number

@@ -19,6 +19,8 @@ from api.wording import counted, plural
 
 _HITS: Final = 1000
 """The most that one request shows."""
+_SHOWN_BYTES: Final = 500
+"""As many of a line's bytes as the API shows."""
 
 
 def search_log(api: ApiClient, job_id: str, asked: Mapping[str, str | int | None], limit: int, *, as_json: bool) -> int:
@@ -70,7 +72,7 @@ def grep_log(api: ApiClient, job_id: str, wanted: Grep, *, follow: bool, raw: bo
     count = 0
     with sink_for(sys.stdout, raw=raw) as sink:
         for hit in kept if wanted.tail is None else deque(kept, maxlen=wanted.tail):
-            sink.write(f"{hit['text']}\n".encode())
+            sink.write(_line(api, job_id, number, hit) + b"\n")
             count += 1
         sink.flush()
         if follow:
@@ -114,6 +116,21 @@ def _place(api: ApiClient, job_id: str, attempt: int, since: int | None) -> tupl
         raise CliError("This API is older and does not know --since: leave it out.", USAGE)
     lines, _, total = told["log-lines"].partition("/")
     return int(told["log-start"]), int(lines.partition("-")[0]), int(total)
+
+
+def _line(api: ApiClient, job_id: str, attempt: int, hit: Mapping[str, Any]) -> bytes:
+    """The whole of it: of a long one the hit shows what is around the text."""
+    shown = str(hit["text"]).encode()
+    if len(shown) < _SHOWN_BYTES:
+        return shown
+    found = b""
+    with api.stream(f"{JOBS}/{job_id}/logs", {"attempt": attempt, "start": hit["offset"]}) as pieces:
+        for piece in pieces:
+            line, end, _ = piece.partition(b"\n")
+            found += line
+            if end:
+                break
+    return found
 
 
 def _hits(api: ApiClient, job_id: str, text: str, attempt: int, cursor: str | None) -> Iterator[Any]:

@@ -20,6 +20,7 @@ from typing import Any, Final, TextIO
 
 from api.cli.bound import watch_starter
 from api.cli.client.contexts import context_counts
+from api.cli.numbers import whole
 from api.cli.processes import stop_cleanly_while_loading
 from api.cli.stack.certificates import Certificates, ensure_certificates
 from api.cli.stack.child import ChildSpec
@@ -192,7 +193,7 @@ def _with_ports(options: Options) -> Options:
 def _require_public_address(options: Options) -> None:
     """Its host goes into the gateway's certificate, the whole to agents."""
     host, colon, port = options.gateway_address.rpartition(":")
-    if not (colon and host.isascii() and host.isprintable() and " " not in host and host and port.isdecimal()):
+    if not (colon and host.isascii() and host.isprintable() and " " not in host and host and whole(port)):
         raise CannotStart(
             "HYBRIDCI_GATEWAY_PUBLIC_ADDRESS must be the host and port at which agents elsewhere reach the gateway, "
             "such as ci.example.com:7243: correct it, or leave it out."

@@ -30,6 +30,7 @@ from api.cli.commands.deployments.source import SourceOptions, git_fields
 from api.cli.commands.deployments.view import title
 from api.cli.commands.deployments.watch import watch as watch_deployment
 from api.cli.commands.stuck import tell_if_stuck
+from api.cli.numbers import finite, number
 from api.cli.output import note, print_json, say
 from workflows.contracts.audit.events import AuditEvent
 from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus
@@ -166,9 +167,11 @@ def events(
 @app.command(epilog=example("hybridci deploy metrics checkout --error-rate 0.002 --latency-ms 84"))
 def metrics(
     deployment: DeploymentArgument,
-    error_rate: Annotated[float | None, typer.Option(min=0, max=1, help="Share of failing requests, 0 to 1.")] = None,
-    latency_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds.")] = None,
-    requests_per_sec: Annotated[float | None, typer.Option(min=0, help="Requests a second.")] = None,
+    error_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, callback=finite, help="Share of failing requests, 0 to 1.")
+    ] = None,
+    latency_ms: Annotated[float | None, typer.Option(min=0, callback=finite, help="Milliseconds.")] = None,
+    requests_per_sec: Annotated[float | None, typer.Option(min=0, callback=finite, help="Requests a second.")] = None,
     value: Annotated[
         list[str] | None, typer.Option(metavar="NAME=NUMBER", help="Any other metric. Repeatable.")
     ] = None,
@@ -220,11 +223,10 @@ def _named_values(values: list[str]) -> dict[str, float]:
     """``name=number``. Raises CliError."""
     found: dict[str, float] = {}
     for each in values:
-        name, _, number = each.partition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            raise CliError(f"--value {each}: write NAME=NUMBER, such as --value queue_depth=12.", USAGE) from None
+        name, _, text = each.partition("=")
+        if (value := number(text)) is None:
+            raise CliError(f"--value {each}: write NAME=NUMBER, such as --value queue_depth=12.", USAGE)
+        found[name] = value
     return found
 
 

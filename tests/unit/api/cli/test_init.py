@@ -213,6 +213,7 @@ def test_outside_a_repository_it_says_so(tmp_path: Path, run: Callable[..., Any]
         ("ssh://git@git.example.com/a.git", "ssh://git@git.example.com/a.git"),
         ("/srv/a.git", "."),
         ("../b", "."),
+        ("https://ann:s3cret@[no-host/a.git", "."),
         (None, "."),
     ],
 )

@@ -283,7 +283,7 @@ def test_durations() -> None:
     assert [parse_duration(text, "-") for text in ("90", "90s", "15m", "2h", "1d", "3 min")] == [
         90, 90, 900, 7200, 86_400, 180,
     ]  # fmt: skip
-    for wrong in ("0", "-1", "1.5h", "1w", ""):
+    for wrong in ("0", "-1", "1.5h", "1w", "", "\u0663", "1_0", "9" * 5000, "9" * 5000 + "d"):
         with pytest.raises(CliError):
             parse_duration(wrong, "--timeout")
 
@@ -299,6 +299,8 @@ def test_how_a_job_is_checked_out_ended_and_gone_on_with(repository: Path, tmp_p
     assert built["cancel"] == {"signal": "TERM", "grace_seconds": 5}
     spec = JobSpec.model_validate(built)
     assert (spec.expand, spec.resume, spec.checkout.depth, spec.checkout.path) == (True, "step", 1, "src")
+    for odd in ("\u0663", "1_0", "9" * 5000):
+        assert parse_checkout([f"depth={odd}"]) == {"depth": odd}, "no number: the API says so"
 
 
 @pytest.mark.parametrize("word", ["", "=1", "depth="])
