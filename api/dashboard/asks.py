@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from api.dashboard.sentences import plainly
 from api.wording import CANCELLED, counted
 from workflows.contracts.agents import AgentStatus, PoolView
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
@@ -160,4 +161,4 @@ def _ask_of(each: DeploymentSummary) -> Ask | None:
         return None
     decide = each.status is DeploymentStatus.LIVE
     tone, kind = ("bad", "decide") if decide else ("wait", each.environment or "waits")
-    return Ask(tone, kind, title, path, each.waits_for, by=each.git_author, since=each.updated_at)
+    return Ask(tone, kind, title, path, plainly(each.waits_for), by=each.git_author, since=each.updated_at)
