@@ -23,7 +23,11 @@ _SEQUENCE: Final = re.compile(
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # an operating system command: a title, a link's address
     r"|\x1b[@-_]?"
 )
-_MISLEADING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_MISLEADING: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""As of ``outside``, but for what chooses the look of a sign before it (U+FE0F): tools write ``✔️``."""
 _STEPS: Final = (0, 95, 135, 175, 215, 255)
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from api.dashboard.outside import ShowOutside
+from api.dashboard.sentences import joined, plainly
 from api.wording import counted, plural, status_word
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -29,7 +30,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, auto_reload=False, extensions=[ShowOutside],
     )  # fmt: skip
-    found.filters.update(time=time, span=span, short=short, size=size)
+    found.filters.update(time=time, span=span, short=short, size=size, joined=joined, plainly=plainly)
     words: dict[str, Any] = {"counted": counted, "plural": plural, "status_word": status_word}
     found.filters.update(words)
     return found

@@ -83,7 +83,9 @@ def _target(
         stage.previous_version,
         stage.previous_deployment_id,
         None,
-        "whether it is ready is looked at once it is live",
+        "whether it is ready is looked at every few minutes, the first time soon"
+        if deployment.status is DeploymentStatus.LIVE
+        else "whether it is ready is looked at once it is live",
     )
 
 

@@ -17,6 +17,8 @@ _BETWEEN: Final = 18
 _BACK_HEIGHT: Final = 74
 _LETTERS: Final = 17
 MOST_BOXES: Final = 60
+_SMALL: Final = 640
+"""A narrower drawing is shown as large as it is; a wider one may be drawn smaller, but for this width."""
 ICONS: Final = {
     "done": "✓", "now": "▶", "wait": "…", "todo": "·", "failed": "✗", "back": "↩",
 }  # fmt: skip
@@ -64,10 +66,17 @@ def phases(name: str, title: str, words: str, frames: Sequence[Frame], back: Box
         drawn += _way_back(back, width, height)
         height += _BACK_HEIGHT
     return Markup(
-        '<svg class="phases" viewBox="-2 -2 {w} {h}" width="{w}" role="img" aria-labelledby="{n}-title {n}-words">'
+        '<svg class="phases{small}" viewBox="-2 -2 {w} {h}" width="{w}" role="img"'
+        ' aria-labelledby="{n}-title {n}-words">'
         '<title id="{n}-title">{title}</title><desc id="{n}-words">{words}</desc>{drawn}</svg>'
     ).format(
-        w=_number(width + 4), h=_number(height + 4), n=name, title=in_plain(title), words=in_plain(words), drawn=drawn
+        w=_number(width + 4),
+        h=_number(height + 4),
+        n=name,
+        title=in_plain(title),
+        words=in_plain(words),
+        drawn=drawn,
+        small=" small" if width < _SMALL else "",
     )
 
 

@@ -8,6 +8,10 @@ import { theme } from "./theme.js";
 theme();
 keys();
 
+// On a narrow screen the pages' names are a line that scrolls: the one that is shown stands in sight.
+const pages = document.querySelector(".top nav"), current = pages?.querySelector("[aria-current=page]");
+if (current) pages.scrollLeft = current.offsetLeft - (pages.clientWidth - current.offsetWidth) / 2 - pages.offsetLeft;
+
 // The ticket stands behind #, which no server and no log sees; using it up is a POST.
 const ticket = /^#ticket=([\w-]{20,200})$/.exec(location.hash)?.[1];
 const byTicket = document.getElementById("by-ticket");

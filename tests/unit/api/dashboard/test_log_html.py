@@ -97,3 +97,14 @@ def test_a_log_of_nothing_but_codes_costs_no_more_than_its_bytes(piece: str) -> 
 def test_a_number_of_5000_digits_is_no_colour() -> None:
     assert shown("\x1b[" + "9" * 5000 + "mx") == "x"
     assert shown("\x1b[99999mx") == "x"
+
+
+@pytest.mark.parametrize("hidden", ["\u061c", "\u2028", "\u3164", "\u00ad", "\U000e0041", "\u206a"])
+def test_what_is_not_seen_is_shown_by_its_code(hidden: str) -> None:
+    (line,) = lines_of(f"rm -rf {hidden}x\n".encode(), 1, timed=False)
+    assert f'<span class="odd">U+{ord(hidden):04X}</span>x' in line.html
+
+
+def test_a_sign_is_shown_as_a_tool_wrote_it() -> None:
+    (line,) = lines_of("✔️ passed\n".encode(), 1, timed=False)
+    assert line.html == "✔️ passed"

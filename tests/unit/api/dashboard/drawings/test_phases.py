@@ -55,3 +55,9 @@ def test_nothing_and_far_too_much_are_drawn() -> None:
     root = drawn(*many)
     assert len(texts(root, "name")) == MOST_BOXES
     assert max(len(each) for each in texts(root, "name")) < 20
+
+
+def test_a_short_way_is_not_blown_up() -> None:
+    box = Box("roll out", "now", "10 %")
+    assert 'class="phases small"' in phases("way", "the way", "words", [Frame("production", [box, box])])
+    assert 'class="phases"' in phases("way", "the way", "words", [Frame("production", [box] * 6)])
