@@ -14,6 +14,7 @@ from api.auth.vouching import Giver
 from api.deployments.bans import lift_ban_of
 from api.deployments.ports import DeploymentPorts
 from api.deployments.schemas import RollbackRequest, StartRequest
+from api.identity.people import Bearer
 from api.identity.pools import pools_refused_to_service
 from api.temporal.recorded import earlier_deployment, seen_deployment
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
@@ -72,9 +73,11 @@ async def start_deployment(
     key: str | None,
     committer: str | None = None,
     forge: str | None = None,
+    person: Bearer | None = None,
 ) -> Started:
     """Start a deployment of the service as it is defined now, or find the one that this key stands for. ``committer``:
-    who committed it, where that is known besides the author; ``forge``: where both have their logins.
+    who committed it, where that is known besides the author; ``forge``: where both have their logins. ``person``: who
+    had a tool do it, and so counts as its starter where somebody has to approve.
 
     Raises ApiError forbidden for a service out of reach, NotFound for an unknown one, Conflict, ValidationFailed,
     Unavailable, and Accepted when it is started but cannot be recorded now.
@@ -83,7 +86,7 @@ async def start_deployment(
     if isinstance(request, StartRequest) and (request.allow_older or request.lift_ban):
         require(origin.caller, Operation.DEPLOYMENTS_OPERATE, service=request.service_name)
     if key is None:
-        return await _begin(ports, await _input(ports, new_job_id(), origin, request, (committer, forge)))
+        return await _begin(ports, await _input(ports, new_job_id(), origin, request, (committer, forge), person))
     deployment_id, digest = job_id_for_key(origin.caller.scope, key), fingerprint("deployment", request)
     # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
     async with ports.starting.setdefault(deployment_id, asyncio.Lock()):
@@ -93,7 +96,7 @@ async def start_deployment(
             if not known.recorded:
                 raise Accepted(_taken(known.record, replayed=True))
             return Started(known.record, replayed=True)
-        start = await _input(ports, deployment_id, origin, request, (committer, forge))
+        start = await _input(ports, deployment_id, origin, request, (committer, forge), person)
         return await _begin(ports, start.model_copy(update={"fingerprint": digest}))
 
 
@@ -257,6 +260,7 @@ async def _input(
     origin: Origin,
     request: DeploymentRequest,
     commit: tuple[str | None, str | None],
+    person: Bearer | None,
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
     if (archived := service.archived) is not None:
@@ -286,7 +290,7 @@ async def _input(
         key_id=signed.key_id,
         parties=Parties(
             author=people.of_name(request.git_author, forge=forge),
-            starter=people.of(origin.caller.bearer),
+            starter=people.of(person or origin.caller.bearer),
             committer=None if committer is None else people.of_name(committer, forge=forge),
         ),
     )
