@@ -35,6 +35,7 @@ from workflows.contracts.deployments.commands import (
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState, LiveVersion
+from workflows.contracts.deployments.metrics import PULLED
 from workflows.contracts.deployments.policy import definition_errors
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
@@ -206,6 +207,9 @@ async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: Rep
     A process that dies in between has kept it: the next sample tells, and so does the end of a bake. Raises like
     ``command_deployment``.
     """
+    if sample.row_source.startswith(PULLED):
+        what = f"must not begin with {PULLED!r}, as what agents read does: leave it out, or choose another word"
+        raise ValidationFailed(f"The sample was not taken: source {what}.", [FieldError(field="source", message=what)])
     deployment = (await seen_deployment(ports, deployment_id)).record
     if deployment.closed:
         raise _ended(deployment, sample)
