@@ -12,6 +12,7 @@ from workflows.contracts.deployments.metrics import (
     AHEAD_MS,
     BEHIND_MS,
     MAX_ROWS,
+    PULLED,
     SECONDS_BELOW,
     MetricLimit,
     MetricRow,
@@ -59,8 +60,9 @@ class PlaceSamples(StoreLink[MetricStore]):
             )
             for metric, value in report.values.items()
         ]
-        known = {row for row in await self._store.rows(report.deployment_id) if row[0] == report.environment}
-        rows = known | {(sample.environment, sample.metric, sample.source) for sample in samples}
+        known = {row for row in await self._store.rows(report.deployment_id) if _counts(row, report.environment)}
+        new = {(sample.environment, sample.metric, sample.source) for sample in samples}
+        rows = known | {row for row in new if _counts(row, report.environment)}
         if len(rows) > max(MAX_ROWS, len(known)):
             why = (
                 f"this deployment would have {len(rows)} metrics by source in one environment, and may have "
@@ -134,6 +136,11 @@ class JudgeAllRows(StoreLink[MetricStore]):
             if failure is not None:
                 raise failure
         return ctx.insert("facts", MetricsFacts(rows=sorted(found, key=lambda row: row.key)))
+
+
+def _counts(row: tuple[str, str, str], environment: str) -> bool:
+    """What agents read is as much as the service asks for, and has its place whatever others report."""
+    return row[0] == environment and not row[2].startswith(PULLED)
 
 
 async def effective(

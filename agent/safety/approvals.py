@@ -134,6 +134,11 @@ class ApprovalRules:
                 f"This agent runs only what is approved, and its approvers ({SETTING}) have no rule for {service} in "
                 f"{environment} from this repository: add one on the agent's host, or run the job in another pool."
             )
+        if attempt.inputs:
+            raise ApprovalMissing(
+                "The job begins with files of other jobs (`inputs`), which would take the place of what was approved: "
+                "a signature holds a commit. Run it in another pool."
+            )
         fresh: set[str] = set()
         for rule in rules:
             _require_commands(rule, attempt)

@@ -14,6 +14,7 @@ from api.auth.vouching import Giver
 from api.deployments.bans import lift_ban_of
 from api.deployments.ports import DeploymentPorts
 from api.deployments.schemas import RollbackRequest, StartRequest
+from api.identity.people import Bearer
 from api.identity.pools import pools_refused_to_service
 from api.temporal.recorded import earlier_deployment, seen_deployment
 from workflows.client.answers import ANSWERED_WITHIN_SECONDS
@@ -34,6 +35,7 @@ from workflows.contracts.deployments.commands import (
 )
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, DeploymentStatus
 from workflows.contracts.deployments.environments import EnvironmentState, LiveVersion
+from workflows.contracts.deployments.metrics import PULLED
 from workflows.contracts.deployments.policy import definition_errors
 from workflows.contracts.deployments.services import Service
 from workflows.contracts.errors import FieldError, InvalidState, NotFound, Unavailable, ValidationFailed
@@ -72,9 +74,11 @@ async def start_deployment(
     key: str | None,
     committer: str | None = None,
     forge: str | None = None,
+    person: Bearer | None = None,
 ) -> Started:
     """Start a deployment of the service as it is defined now, or find the one that this key stands for. ``committer``:
-    who committed it, where that is known besides the author; ``forge``: where both have their logins.
+    who committed it, where that is known besides the author; ``forge``: where both have their logins. ``person``: who
+    had a tool do it, and so counts as its starter where somebody has to approve.
 
     Raises ApiError forbidden for a service out of reach, NotFound for an unknown one, Conflict, ValidationFailed,
     Unavailable, and Accepted when it is started but cannot be recorded now.
@@ -83,7 +87,7 @@ async def start_deployment(
     if isinstance(request, StartRequest) and (request.allow_older or request.lift_ban):
         require(origin.caller, Operation.DEPLOYMENTS_OPERATE, service=request.service_name)
     if key is None:
-        return await _begin(ports, await _input(ports, new_job_id(), origin, request, (committer, forge)))
+        return await _begin(ports, await _input(ports, new_job_id(), origin, request, (committer, forge), person))
     deployment_id, digest = job_id_for_key(origin.caller.scope, key), fingerprint("deployment", request)
     # A workflow's id names service and version too: Temporal alone would let two different requests with one key start.
     async with ports.starting.setdefault(deployment_id, asyncio.Lock()):
@@ -93,7 +97,7 @@ async def start_deployment(
             if not known.recorded:
                 raise Accepted(_taken(known.record, replayed=True))
             return Started(known.record, replayed=True)
-        start = await _input(ports, deployment_id, origin, request, (committer, forge))
+        start = await _input(ports, deployment_id, origin, request, (committer, forge), person)
         return await _begin(ports, start.model_copy(update={"fingerprint": digest}))
 
 
@@ -203,6 +207,9 @@ async def report_metrics(ports: DeploymentPorts, deployment_id: str, sample: Rep
     A process that dies in between has kept it: the next sample tells, and so does the end of a bake. Raises like
     ``command_deployment``.
     """
+    if sample.row_source.startswith(PULLED):
+        what = f"must not begin with {PULLED!r}, as what agents read does: leave it out, or choose another word"
+        raise ValidationFailed(f"The sample was not taken: source {what}.", [FieldError(field="source", message=what)])
     deployment = (await seen_deployment(ports, deployment_id)).record
     if deployment.closed:
         raise _ended(deployment, sample)
@@ -257,6 +264,7 @@ async def _input(
     origin: Origin,
     request: DeploymentRequest,
     commit: tuple[str | None, str | None],
+    person: Bearer | None,
 ) -> DeploymentInput:
     service = await ports.deployments.service(request.service_name)
     if (archived := service.archived) is not None:
@@ -286,7 +294,7 @@ async def _input(
         key_id=signed.key_id,
         parties=Parties(
             author=people.of_name(request.git_author, forge=forge),
-            starter=people.of(origin.caller.bearer),
+            starter=people.of(person or origin.caller.bearer),
             committer=None if committer is None else people.of_name(committer, forge=forge),
         ),
     )

@@ -15,6 +15,7 @@ from api.deployments.service import (
     report_metrics,
     start_deployment,
 )
+from api.identity.people import Bearer
 from api.jobs.service import submit_one
 from api.temporal.recorded import earlier_deployment, seen_deployment, seen_job
 from api.webhooks.outcomes import Acting
@@ -43,10 +44,12 @@ _MAX_SERVICES: Final = 10_000
 
 
 class ApiEffects:
-    """``outcomes.Effects`` for one delivery of one provider."""
+    """``outcomes.Effects`` for one delivery of one provider. ``person``: who has it replayed."""
 
-    def __init__(self, ports: WebhookPorts, provider: str, address: str | None) -> None:
-        self._ports = ports
+    def __init__(
+        self, ports: WebhookPorts, provider: str, address: str | None, *, person: Bearer | None = None
+    ) -> None:
+        self._ports, self._person = ports, person
         self.by = f"webhook:{provider}"
         self.address = address
         self._provider = provider
@@ -70,7 +73,13 @@ class ApiEffects:
         """Start it once for this key; True when it was there."""
         try:
             started = await start_deployment(
-                self._ports, self._origin, request, key=key, committer=committer, forge=self._provider
+                self._ports,
+                self._origin,
+                request,
+                key=key,
+                committer=committer,
+                forge=self._provider,
+                person=self._person,
             )
         except Conflict:  # another delivery of the same key said it in other words
             return (await seen_deployment(self._ports, job_id_for_key(self.by, key))).record, True

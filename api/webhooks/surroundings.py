@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from api.identity.people import Bearer
 from api.webhooks.asking.findings import StoredEvidence
 from api.webhooks.effects import ApiEffects, registered_services
 from api.webhooks.keeping import DeliveryKeeper
@@ -25,12 +26,12 @@ async def provide_webhooks(request: Request) -> Webhooks:
 WebhooksDep = Annotated[Webhooks, Depends(provide_webhooks)]
 
 
-def around(ports: WebhookPorts, request: Request) -> Callable[[str], Around]:
-    """What a delivery of a provider meets, in this request."""
+def around(ports: WebhookPorts, request: Request, person: Bearer | None = None) -> Callable[[str], Around]:
+    """What a delivery of a provider meets, in this request. ``person``: who has it replayed."""
     address = request.client.host if request.client else None
 
     def of(provider: str) -> Around:
-        effects = ApiEffects(ports, provider, address)
+        effects = ApiEffects(ports, provider, address, person=person)
         return Around(
             effects=effects,
             evidence=StoredEvidence(ports, effects.by),

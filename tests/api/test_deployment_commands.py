@@ -4,9 +4,10 @@ import pytest
 
 from activities.clock import epoch_millis
 from tests.api.conftest import Bench
-from workflows.contracts.deployments.commands import Approve, OverrideFreeze, RecordStage, Resume
+from workflows.contracts.deployments.commands import Approve, OverrideFreeze, RecordStage, ReportMetrics, Resume
 from workflows.contracts.deployments.deployment import DeploymentStatus
 from workflows.contracts.errors import Unavailable
+from workflows.deployment.rules.verification import report_of
 
 DEPLOYMENTS = "/api/dashboard/deployments"
 CLI = {"User-Agent": "hybridci/0.3.0"}
@@ -213,6 +214,22 @@ async def test_a_reporter_cannot_flood_the_store_with_names(bench: Bench) -> Non
     assert again.status_code == 202
     too_many = await bench.admin.post(url + "/metrics", json={"metrics": {f"m{each}": 1.0 for each in range(33)}})
     assert (too_many.status_code, too_many.json()["errors"][0]["field"]) == (422, "metrics")
+    record, now = await bench.stores.deployments.get(url.rpartition("/")[2]), epoch_millis()
+    assert record is not None
+    read = ReportMetrics(by="agent 7", via="agent", source="pull:prometheus", metrics={"error_rate": 0.5})
+    await bench.app.state.services.measured.keep(report_of(record, read, now))  # whoever floods it blinds nobody
+    kept = (await bench.admin.get(url + "/metrics", params={"source": "pull:prometheus"})).json()["items"]
+    assert [each["value"] for each in kept] == [0.5]
+
+
+async def test_what_agents_read_is_reported_by_nobody_else(bench: Bench) -> None:
+    """A developer covered what Prometheus measured of a bad version: a sample in its row, five minutes ahead."""
+    url = await started(bench)
+    ahead = {"source": "pull:prometheus", "error_rate": 0.0, "at": epoch_millis() + 290_000}
+    answer = await bench.admin.post(url + "/metrics", json=ahead)
+    assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, ["source"])
+    assert "as what agents read does" in answer.json()["detail"]
+    assert (await bench.admin.get(url + "/metrics")).json()["items"] == []
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,24 @@ async def test_after_a_failure_a_person_starts_it_again_by_the_command_that_the_
     assert (third["status"], len(await started(hooks))) == ("accepted", 3)
 
 
+async def test_who_has_it_started_again_is_its_starter_and_approves_none_of_it(hooks: WebhookBench) -> None:
+    """One person with the roles operator and approver let a version in that another had rejected."""
+    sent = (await hooks.send("github-push")).json()
+    (first,) = await started(hooks)
+    await fail(hooks, first)
+    pat = await hooks.key(Grant(role=Role.OPERATOR), Grant(role=Role.APPROVER))
+    assert (await replay(hooks, sent["kept_as"], pat, start_again=True)).json()["status"] == "accepted"
+    by_the_tool, by_pat = hooks.releases.started
+    assert (by_pat.created_by, by_pat.via) == ("webhook:github", "webhook:github")
+    assert by_the_tool.parties is not None
+    assert by_pat.parties is not None
+    me = (await hooks.client.post("/auth/validate", headers={"Authorization": f"Bearer {pat}"})).json()["subject"]
+    assert by_the_tool.parties.starter.machine
+    assert not by_pat.parties.starter.machine
+    assert me in by_pat.parties.starter.hints
+    assert by_pat.parties.author == by_the_tool.parties.author
+
+
 async def test_what_people_said_is_not_replayed(hooks: WebhookBench) -> None:
     sent = (await hooks.send("slack-approve")).json()
     assert sent["status"] == "refused"

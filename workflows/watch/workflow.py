@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.activities import keep_metrics, load_deployment
     from workflows.contracts.deployments.commands import AskPerson, ReportMetrics
     from workflows.contracts.deployments.deployment import Deployment, DeploymentStatus
-    from workflows.contracts.deployments.metrics import MetricRow, MetricsVerdict, MetricVerdict, WatchInput
+    from workflows.contracts.deployments.metrics import PULLED, MetricRow, MetricsVerdict, MetricVerdict, WatchInput
     from workflows.contracts.deployments.rules import MetricCheck
     from workflows.contracts.deployments.services import Environment
     from workflows.contracts.ids import task_workflow_id
@@ -157,7 +157,7 @@ class MetricsWatchWorkflow:
 
 
 def _source(check: MetricCheck) -> str:
-    return f"pull:{check.provider}"
+    return f"{PULLED}{check.provider}"
 
 
 def _filled(text: str, about: dict[str, str]) -> str:

@@ -2,7 +2,8 @@
 
 What is started has the same key as before, so that a replay of what was done does nothing; with ``start_again`` a
 deployment that has ended is started once more, under a key of its own. What other people said (approvals, rejections),
-what an alarm set off and what was measured is not replayed: whoever means it says it again.
+what an alarm set off and what was measured is not replayed: whoever means it says it again. Whoever asks for it is the
+starter of what it starts, so that nobody lets in alone what had been turned down.
 Deliberately not here: who may ask (``delivery_routes``).
 """
 

@@ -111,12 +111,13 @@ async def replay_delivery(
     origin: OriginDep,
 ) -> Response:
     """By the rules of now and with the rights of the tool that sent it. What it has started is not started twice,
-    unless ``start_again`` asks for it and that has ended. What people decided elsewhere is not replayed.
+    unless ``start_again`` asks for it and that has ended. What people decided elsewhere is not replayed. Who has it
+    replayed counts as the starter of what it starts, and approves none of it.
     """
     caller, operation = origin.caller, Operation.WEBHOOKS_REPLAY
     known = await _known(ports, caller, operation, delivery_id)
     body = await ports.webhook_deliveries.body(delivery_id) if known.body_kept else None
-    replay = await planned_again(webhooks, known, body, around(ports, request)(known.provider))
+    replay = await planned_again(webhooks, known, body, around(ports, request, caller.bearer)(known.provider))
     for service in replay.services:
         require(caller, operation, service=service)
     if replay.starts_jobs:

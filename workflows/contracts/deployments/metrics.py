@@ -23,6 +23,9 @@ BEHIND_MS: Final = 7 * 24 * 3600 * 1000
 SECONDS_BELOW: Final = 100_000_000_000
 """A time below it counts seconds (until the year 5138), or is of before 1973."""
 
+PULLED: Final = "pull:"
+"""So begins the source of what an agent reads from the monitoring that a service names; nobody else reports it."""
+
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 MetricValue = Annotated[float, Field(allow_inf_nan=False)]
 Source = Annotated[Line, StringConstraints(min_length=1, max_length=128), NotBlank]

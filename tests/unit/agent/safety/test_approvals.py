@@ -19,6 +19,7 @@ from api.cli.main import app
 from workflows.contracts.attempts import AttemptInput
 from workflows.contracts.jobs import Step
 from workflows.contracts.sealed import SignedApproval
+from workflows.contracts.workspace.inputs import InputFiles
 
 NOW = 1_800_000_000_000
 REPO = "https://example.com/checkout.git"
@@ -102,6 +103,11 @@ def test_what_does_not_count_is_said(tmp_path: Path, approval: SignedApproval, w
         ({"steps": [Step(name="s", run="x", env={"HYBRIDCI_VERSION": "2"})]}, "one and the same"),
         ({"steps": [Step(name="s", run="x", env={"HYBRIDCI_COMMIT": "b" * 40})]}, "sets HYBRIDCI_COMMIT itself"),
         ({"env": {**ENV, "HYBRIDCI_REPO": "x"}, "steps": []}, "sets HYBRIDCI_REPO itself"),
+        # An artifact of any job took the place of the commit's own ./deploy.sh.
+        (
+            {"inputs": [InputFiles(job="a1b2c3d4", attempt=1, artifacts=["deploy.sh"])]},
+            "take the place of what was approved",
+        ),
     ],
 )
 def test_a_control_plane_cannot_run_something_else(tmp_path: Path, fields: dict[str, Any], why: str) -> None:
