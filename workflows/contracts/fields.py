@@ -45,6 +45,8 @@ _IN_A_LINE: Final = re.compile(
     rf"[\x00-\x1f\x7f{_JOINERS}{_IN_WRITING}]|(?:(?<![^\s\w])(?<![\u2e80-\U0003ffff])|^)[{_VARIANTS}](?!\u20e3)"
     rf"|{_MISLEADING.pattern}"
 )
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _IN_PROSE: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|{_MISLEADING.pattern}")
 
 
@@ -97,13 +99,13 @@ def _clear(text: str, info: ValidationInfo, *, lines: bool) -> str:
 
 
 def _no_control_characters(text: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if _CONTROL.search(text) is not None:
         raise ValueError("must not contain control characters")
     return text
 
 
 def _utf8(text: str) -> str:
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+    if _SURROGATE.search(text) is not None:
         raise ValueError("must be valid UTF-8: it contains a lone surrogate")
     return text
 

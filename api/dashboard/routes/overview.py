@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -37,7 +38,6 @@ from workflows.contracts.agents import PoolView
 from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import LanePage
-from workflows.contracts.deployments.line import LineStop
 from workflows.contracts.errors import FieldError
 from workflows.contracts.jobs import JobSummary
 from workflows.contracts.records import JobPage, QueueHistory
@@ -59,40 +59,45 @@ class Health(Tolerant):
     items: list[StuckOut] = Field(default_factory=list[StuckOut])
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The counters, and the jobs and deployments of which they say that there are some."""
+
+    summary: Summary
+    dead: list[JobSummary]
+    running: list[JobSummary]
+    failed: list[JobSummary]
+    waiting: list[DeploymentSummary]
+    ended: list[DeploymentSummary]
+
+
 @router.get("/")
 async def overview(request: Request) -> Response:
     """Everything links to the thing. Who is no browser wants to know what the API has."""
     if "text/html" not in request.headers.get("accept", ""):
         return RedirectResponse("/api/docs", 307)
     api = Inside(request)
-    # Whoever is not known signs in: nothing more is asked. Of what the counters say that there is none, nothing is.
-    summary = await api.get(f"{_DASHBOARD}/summary", Summary, {"recent_jobs": 0})
-    history, jobs, people, deployments, stops, lanes = await asyncio.gather(
+    # Whoever is not known signs in: nothing more is asked.
+    freezes = await api.get(f"{_DASHBOARD}/freezes", LineStops)
+    work, history, (agents, pools, health), holds, lanes = await asyncio.gather(
+        _work(api),
         api.get("/api/queue/history", QueueHistory, {"hours": HOURS}),
-        asyncio.gather(
-            _jobs(api, "/api/queue/dead-letters", summary.jobs_dead_lettered, limit=MOST_DEAD_LETTERS),
-            _jobs(api, f"{_DASHBOARD}/jobs/running", summary.jobs_running, limit=_MOST_JOBS),
-            _jobs(api, f"{_DASHBOARD}/jobs", summary.jobs_failed, status="failed", limit=MOST_OF_A_STATUS),
-        ),
         asyncio.gather(api.get("/api/agents", AgentViews, {"limit": MOST_AGENTS}), _pools(api), _health(api)),
-        asyncio.gather(_of_statuses(api, summary, WAITING), _of_statuses(api, summary, ENDED)),
-        _stops(api),
+        api.get(f"{_DASHBOARD}/holds", LineStops),
         api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": MOST_SERVICES}),
     )
-    dead, running, failed = jobs
-    agents, pools, health = people
-    waiting, ended = deployments
+    summary = work.summary
     found = Found(
         unwell=health.errors,
         stuck=[StuckWorkflow.model_validate(each.model_dump()) for each in health.items],
         pools=pools,
-        waiting=waiting,
-        ended=ended,
-        dead=dead,
+        waiting=work.waiting,
+        ended=work.ended,
+        dead=work.dead,
         dead_letters=summary.jobs_dead_lettered,
-        failed=failed,
+        failed=work.failed,
         lanes=lanes.items,
-        stops=stops,
+        stops=[*holds.items, *freezes.items],
         agents=agents.items,
     )
     now = round(time.time() * 1000)
@@ -106,7 +111,7 @@ async def overview(request: Request) -> Response:
         waits=len(asks),
         asks=[ask for ask in asks if ask.kind not in _IN_BOXES],
         health=health,
-        running=running,
+        running=work.running,
         broken=broken_of(found, now),
         unwell=unwell_agents(found.agents),
         agents=[agent for agent in agents.items if agent.deregistered_at is None],
@@ -114,6 +119,21 @@ async def overview(request: Request) -> Response:
         charts=[ended_chart(hours), open_chart(hours), wait_chart(hours)] if hours else [],
         pools=pool_bars(pools),
         new=not summary.total_jobs and not summary.total_deployments,
+    )
+
+
+async def _work(api: Inside) -> Work:
+    """Of what the counters say that there is none, nothing is asked."""
+    summary = await api.get(f"{_DASHBOARD}/summary", Summary, {"recent_jobs": 0})
+    return Work(
+        summary,
+        *await asyncio.gather(
+            _jobs(api, "/api/queue/dead-letters", summary.jobs_dead_lettered, limit=MOST_DEAD_LETTERS),
+            _jobs(api, f"{_DASHBOARD}/jobs/running", summary.jobs_running, limit=_MOST_JOBS),
+            _jobs(api, f"{_DASHBOARD}/jobs", summary.jobs_failed, status="failed", limit=MOST_OF_A_STATUS),
+            _of_statuses(api, summary, WAITING),
+            _of_statuses(api, summary, ENDED),
+        ),
     )
 
 
@@ -131,13 +151,6 @@ async def _of_status(api: Inside, status: DeploymentStatus) -> list[DeploymentSu
     return (
         await api.get(f"{_DASHBOARD}/deployments", DeploymentPage, {"status": status, "limit": MOST_OF_A_STATUS})
     ).items
-
-
-async def _stops(api: Inside) -> list[LineStop]:
-    holds, freezes = await asyncio.gather(
-        api.get(f"{_DASHBOARD}/holds", LineStops), api.get(f"{_DASHBOARD}/freezes", LineStops)
-    )
-    return [*holds.items, *freezes.items]
 
 
 async def _health(api: Inside) -> Health:

@@ -1,7 +1,7 @@
 """Services and their environments: what is live where, what is held or frozen, what waits for a second person."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -15,9 +15,10 @@ from api.http.problems import Problem
 from api.line.calendar import Calendar
 from api.services.schemas import EnvironmentStates
 from workflows.contracts.audit.events import EventPage
+from workflows.contracts.base import Tolerant
 from workflows.contracts.deployments.deployment import DeploymentPage
 from workflows.contracts.deployments.lanes import LanePage
-from workflows.contracts.deployments.services import Service, ServicePage
+from workflows.contracts.deployments.services import Archived, Service
 
 router = APIRouter(include_in_schema=False)
 _SERVICES: Final = "/api/dashboard/services"
@@ -27,6 +28,21 @@ _PAGE: Final = 30
 """Services of one page, of which their lanes have as many."""
 
 
+class ListedService(Tolerant):
+    """What the list says of a service: its definition, which is most of it, is neither read nor checked again."""
+
+    name: str
+    archived: Archived | None = None
+    policy_change: dict[str, Any] | None = None
+
+
+class ListedServices(Tolerant):
+    """One page of them."""
+
+    items: list[ListedService]
+    next_cursor: str | None = None
+
+
 @router.get("/services")
 async def services(request: Request) -> Response:
     """Every service with what is live in each environment."""
@@ -34,7 +50,7 @@ async def services(request: Request) -> Response:
     archived = request.query_params.get("archived")
     paging = {"limit": _PAGE, "cursor": request.query_params.get("cursor")}
     found, lanes = await asyncio.gather(
-        api.get(_SERVICES, ServicePage, {**paging, "archived": "true" if archived else None}),
+        api.get(_SERVICES, ListedServices, {**paging, "archived": "true" if archived else None}),
         api.get("/api/dashboard/lanes", LanePage, paging),
     )
     places = {lane.service_name: lane.places for lane in lanes.items}
