@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.conftest import Bench
+from tests.api.conftest import ADMIN_KEY, Bench
 from tests.api.fake_repairs import stuck_environment, stuck_job
 from tests.api.gate import Gate
 from workflows.contracts.errors import Unavailable
@@ -43,6 +43,21 @@ async def test_the_list_is_bounded_and_the_count_is_not(bench: Bench) -> None:
     bench.repairs.found = [stuck_job(f"{number:08d}") for number in range(120)]
     body = (await bench.admin.get(HEALTH)).json()
     assert (body["stuck"], len(body["items"])) == (120, 50)
+
+
+async def test_it_names_the_gateways_that_asked_whose_a_token_is(bench: Bench) -> None:
+    """Only with an agent's token: nobody else makes one up."""
+    agent = {"agent_id": "seen-1", "instance": "word-12345", "pool": "linux"}
+    registered = await bench.agent.post("/api/agents/register", json=agent)
+    assert registered.status_code == 201, registered.text
+    token = registered.json()["token"]
+    for credential in (token, ADMIN_KEY):
+        headers = {"Authorization": f"Bearer {credential}", "User-Agent": "hybridci-gateway/9.9.9"}
+        assert (await bench.anyone.post("/auth/validate", headers=headers)).status_code == 200
+        headers["User-Agent"] = "curl/8"
+        assert (await bench.anyone.post("/auth/validate", headers=headers)).status_code == 200
+    (seen,) = (await bench.admin.get(HEALTH)).json()["processes"]
+    assert (seen["kind"], seen["version"], "seen_time" in seen) == ("gateway", "9.9.9", True)
 
 
 async def test_while_temporal_is_away_nothing_is_said(bench: Bench) -> None:
