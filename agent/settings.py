@@ -180,7 +180,8 @@ class AgentSettings(BaseSettings):
         default=None,
         validation_alias="HYBRIDCI_CONTROL_KEYS_FILE",
         description="The control plane's public keys: the agent believes it alone, and runs only [what it has "
-        "signed](secrets.md#jobs-that-the-control-plane-signs). Empty: whatever its pool is given.",
+        "signed](secrets.md#jobs-that-the-control-plane-signs); read again when it changes. Empty: whatever its pool "
+        "is given.",
     )
     max_log_bytes: int = Field(
         default=MAX_LOG_BYTES,

@@ -84,12 +84,14 @@ from api.system.routes import health as core
 from api.system.routes import repairs, summary
 from api.tasks import routes as tasks
 from api.temporal.connection import TemporalConnection
+from api.temporal.versions import RunningVersions
 from api.webhooks import routes as webhook_routes
 from api.webhooks.asking.catch_up import keep_catching_up
 from api.webhooks.history import routes as webhook_deliveries
 from api.webhooks.receive import Webhooks
 from workflows.client.proving import Prover
 from workflows.contracts.identity.secrets import Secret
+from workflows.contracts.ids import CONTROL_QUEUE
 from workflows.version import product_version
 
 logger = logging.getLogger(__name__)
@@ -192,6 +194,7 @@ def production_app(
         claims=Claims(temporal.client, signing_key, stopping=stopping),
         environment=environment,
         temporal_workflows=temporal_workflows,
+        running=RunningVersions(lambda: temporal.queues().pollers(CONTROL_QUEUE)),
         probes={
             "worker": worker_check(temporal.queues, epoch_millis),
             "store": write_check(stores.agents, epoch_millis),

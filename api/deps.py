@@ -42,6 +42,7 @@ from api.identity.pools import PoolRule
 from api.logs.compactor import LogCompactor
 from api.logs.growth import LogGrowth
 from api.sign_in.tickets import Tickets
+from api.temporal.versions import RunningVersions
 from workflows.client.deployments import DeploymentClient
 from workflows.client.jobs import JobClient
 from workflows.client.repairs import RepairClient
@@ -119,6 +120,7 @@ class Services:
     starting: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary[str, asyncio.Lock])
     measured: MetricRegistry = field(default_factory=lambda: MetricRegistry(MemoryMetricStore()))
     seal_keys: Mapping[str, str] | None = None
+    running: RunningVersions = field(default_factory=RunningVersions)
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     tail: Tail = field(init=False)
     log_growth: LogGrowth = field(init=False)

@@ -11,12 +11,13 @@ required: false                                    # optional: free jobs too, wi
 With ``required: false`` a job without signature is a free one: where it speaks for a deployment all the same (by its
 type, a fence, approvals), it is refused.
 
-The operator places the file; an agent never learns a key from the API. A signature says that a deployment asked, and
-not that somebody approved it: that say ``safety.approvals``. Deliberately not here: signing
+The operator places the file, and may change it while the agent runs: one that cannot be used changes nothing, and the
+agent says so (``workflows.followed``). An agent never learns a key from the API. A signature says that a deployment
+asked, and not that somebody approved it: that say ``safety.approvals``. Deliberately not here: signing
 (``activities.deployments.signing``), what is signed (``workflows.contracts.attempts``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,6 +36,7 @@ from workflows.contracts.attempts import AttemptInput, signed_bytes
 from workflows.contracts.base import Frozen
 from workflows.contracts.reserved import is_reserved_type
 from workflows.contracts.sealed import SpecSignature, key_id
+from workflows.followed import Followed
 
 SETTING: Final = "HYBRIDCI_CONTROL_KEYS_FILE"
 _Text = Annotated[str, StringConstraints(min_length=1)]
@@ -86,56 +88,74 @@ def load_specifications(settings: AgentSettings) -> "Specifications | None":
     return Specifications.load(settings.control_keys_file, settings.pool)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the file says, with its keys ready to verify, by id."""
+
+    file: ControlKeys
+    keys: Mapping[str, VerifyKey]
+
+    @classmethod
+    def of(cls, file: ControlKeys) -> Self:
+        return cls(file, {key.id: VerifyKey(key.key.encode(), Base64Encoder) for key in file.keys})
+
+
 class Specifications:
     """The control plane's public keys, and the pool that this agent works for. Safe for many threads."""
 
-    def __init__(self, known: ControlKeys, pool: str) -> None:
-        self._known, self._pool = known, pool
-        self._keys = {key.id: VerifyKey(key.key.encode(), Base64Encoder) for key in known.keys}
+    def __init__(self, known: ControlKeys | Callable[[], _Known], pool: str) -> None:
+        self._pool = pool
+        if isinstance(known, ControlKeys):
+            fixed = _Known.of(known)
+            self._now: Callable[[], _Known] = lambda: fixed
+        else:
+            self._now = known
 
     @classmethod
     def load(cls, path: Path, pool: str) -> Self:
-        """Raises SettingsError."""
-        return cls(read_yaml(path, SETTING, TypeAdapter(ControlKeys)), pool)
+        """Read again when the file changes. Raises SettingsError; later it does not."""
+        shape = TypeAdapter(ControlKeys)
+        return cls(Followed(SETTING, [path], lambda: _Known.of(read_yaml(path, SETTING, shape))).now, pool)
 
     def verified(self, attempt: AttemptInput, now_ms: int) -> Verified | None:
         """What its signature says. None: it has none, and this agent runs such jobs too.
 
         Raises SpecificationUnverified.
         """
-        signature = attempt.signature
+        signature, known = attempt.signature, self._now()
         if signature is None:
-            if not self._known.required and not _speaks_for_a_deployment(attempt):
+            if not known.file.required and not _speaks_for_a_deployment(attempt):
                 return None
-            what = "jobs" if self._known.required else "jobs in a deployment's name"
+            what = "jobs" if known.file.required else "jobs in a deployment's name"
             raise SpecificationUnverified(
                 f"This agent runs only {what} that the control plane has signed ({SETTING}), and this one is not. "
                 "Deployments' jobs are, when the control worker has HYBRIDCI_SPEC_KEY_FILE. Run others in another pool."
             )
-        why = self._refusal(signed_bytes(attempt, signature), attempt.pool, signature, now_ms)
+        why = self._refusal(known, signed_bytes(attempt, signature), attempt.pool, signature, now_ms)
         if why is not None or attempt.deployment_id is None:
             raise SpecificationUnverified(f"This agent refuses the job: {why or 'it names no deployment'}.")
         return Verified(signature.service, attempt.deployment_id)
 
     def require_task(self, task: tasks.TaskInput, now_ms: int) -> None:
         """Return when this agent may answer the question. Raises SpecificationUnverified."""
+        known = self._now()
         if task.signature is None:
-            if self._known.required:
+            if known.file.required:
                 raise SpecificationUnverified(
                     f"This agent answers only questions that the control plane has signed ({SETTING}), and this one is"
                     " not: the control worker has no HYBRIDCI_SPEC_KEY_FILE, or it was asked around it."
                 )
             return
         content = tasks.signed_bytes(task, task.signature)
-        why = self._refusal(content, task.pool, task.signature, now_ms)
+        why = self._refusal(known, content, task.pool, task.signature, now_ms)
         if why is not None:
             raise SpecificationUnverified(f"This agent refuses the question: {why}.")
 
-    def _refusal(self, content: bytes, pool: str, signature: SpecSignature, now_ms: int) -> str | None:
+    def _refusal(self, known: _Known, content: bytes, pool: str, signature: SpecSignature, now_ms: int) -> str | None:
         """Why the signature does not count here, or None."""
-        key = self._keys.get(signature.key_id)
+        key = known.keys.get(signature.key_id)
         if key is None:
-            names = ", ".join(each.name for each in self._known.keys)
+            names = ", ".join(each.name for each in known.file.keys)
             return f"it is signed with the key {signature.key_id}, which is none of those in {SETTING} ({names})"
         try:
             key.verify(content, Base64Encoder.decode(signature.signature.encode()))
@@ -145,7 +165,7 @@ class Specifications:
             return "its signature has expired: start the deployment anew, and look at this host's clock"
         if pool != self._pool:
             return f"it is signed for pool {pool}, not for {self._pool}"
-        if self._known.services is not None and not matches(signature.service, self._known.services):
+        if known.file.services is not None and not matches(signature.service, known.file.services):
             return f"it is of {_service(signature)}, which {SETTING} does not name"
         return None
 

@@ -19,6 +19,7 @@ from api.auth.reach import within
 from api.http.answers import Cursor, Limit, Paging, json_answer
 from api.http.ids import JobId
 from api.http.patient import PatientStream
+from api.http.times import with_times
 from api.temporal.recorded import seen_job
 from workflows.contracts.access import Operation
 from workflows.contracts.audit.cloud import CloudEventPage, cloud_event
@@ -105,7 +106,7 @@ async def list_events(
     if listing.format == "cloudevents":
         items = [cloud_event(event, ports.environment) for event in page.items]
         cloud = CloudEventPage(items=items, **page.model_dump(exclude={"items"}))
-        return json_answer(cloud.model_dump_json(exclude_none=True).encode())
+        return json_answer(with_times(CloudEventPage, cloud.model_dump_json(exclude_none=True).encode()))
     return json_answer(page.model_dump_json().encode())
 
 
@@ -146,7 +147,7 @@ async def export_events(chosen: Annotated[EventFilter, Query()], ports: AuditPor
 async def _lines(ports: AuditPorts, query: EventQuery, page: EventPage) -> AsyncIterator[bytes]:
     while True:
         if page.items:
-            yield b"".join(event.model_dump_json().encode() + b"\n" for event in page.items)
+            yield b"".join(with_times(AuditEvent, event.model_dump_json().encode()) + b"\n" for event in page.items)
         if page.next_cursor is None:
             return
         page = await ports.deployments.events(query.model_copy(update={"cursor": page.next_cursor}))

@@ -16,7 +16,8 @@ from typing import Final
 
 from activities.stores.interfaces.events import EventStore
 from api.audit.positions import position_of
-from workflows.contracts.audit.cloud import followed_event
+from api.http.times import with_times
+from workflows.contracts.audit.cloud import CloudEvent, followed_event
 from workflows.contracts.audit.feed import FeedRow, Heads, in_order
 from workflows.contracts.errors import HybridCIError
 
@@ -112,7 +113,8 @@ class Tail:
         """The event for who has read to ``heads`` with it."""
         position = position_of(heads)
         event = followed_event(row, self._installation, position)
-        return Shown(row, position, event.model_dump_json(exclude_none=True).encode())
+        text = with_times(CloudEvent, event.model_dump_json(exclude_none=True).encode())
+        return Shown(row, position, text)
 
     async def news(self, seconds: float) -> None:
         """Wait until more was shown, the process stops, or the time is over."""

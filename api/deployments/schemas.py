@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, Field, StrictBool, StringConstraints, create_model, model_validator
 
+from api.http.times import add_times
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.commands import Comment
 from workflows.contracts.deployments.deployment import Deployment, DeploymentRequest, Version
@@ -182,8 +183,8 @@ class MetricsAccepted(Frozen):
 
 
 def deployment_fields(deployment: Deployment) -> dict[str, Any]:
-    """The same as ``deployment_json``, as a part of another document."""
-    return deployment.model_dump(mode="json", exclude=set(_INTERNAL))
+    """The same as ``deployment_json``, as a part of another document, with its times."""
+    return add_times(Deployment, deployment.model_dump(mode="json", exclude=set(_INTERNAL)))
 
 
 def deployment_json(deployment: Deployment) -> bytes:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from workflows.version import product_version
+
 logger = logging.getLogger(__name__)
 
 THREADS: Final = 8
@@ -51,6 +53,7 @@ class Validator:
             str(parts.hostname), parts.port, timeout=_SECONDS
         )
         self._path = f"{parts.path}/auth/validate"
+        self._name = f"hybridci-gateway/{product_version()}"  # by which the API tells its version
         self._idle: list[http.client.HTTPConnection] = []
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="validate")
 
@@ -95,7 +98,8 @@ class Validator:
 
     def _exchange(self, connection: http.client.HTTPConnection, token: str) -> tuple[int, bytes]:
         try:
-            connection.request("POST", self._path, body=b"", headers={"Authorization": f"Bearer {token}"})
+            headers = {"Authorization": f"Bearer {token}", "User-Agent": self._name}
+            connection.request("POST", self._path, body=b"", headers=headers)
             answer = connection.getresponse()
             content = answer.read(_MAX_ANSWER)
             whole = answer.isclosed()

@@ -2,7 +2,8 @@
 
 In answers only: what is stored, signed or sent to workflows has numbers. Which numbers are times, the answer's model
 says (``contracts.fields.Millis``); a free-form value that only looks like one stays as it is.
-Deliberately not here: the documentation of these fields (``api.openapi``, by ``beside``).
+What goes out as a stream, or inside another answer, gets its times where it is made into text: ``with_times``,
+``add_times``. Deliberately not here: the documentation of these fields (``api.openapi``, by ``beside``).
 """
 
 from collections.abc import Mapping
@@ -139,6 +140,14 @@ def with_times(model: Any, content: bytes) -> bytes:
     value = from_json(content)
     plan.add(value)
     return to_json(value)
+
+
+def add_times(model: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """The same fields, as JSON has them, with their times: of a record that is a part of another answer."""
+    plan = _plan_of(model)
+    if plan is not None:
+        plan.add(fields)
+    return fields
 
 
 class TimesBeside:

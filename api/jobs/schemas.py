@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, create_model
 
 from api.http.bodies import free_form_errors, validation_failed
 from api.http.problems import Problem
+from api.http.times import add_times
 from workflows.contracts.base import Frozen
 from workflows.contracts.errors import FieldError
 from workflows.contracts.fields import Millis
@@ -92,8 +93,8 @@ def job_json(job: Job, waits_for: str | None = None, *, workflows: str | None = 
 
 
 def job_fields(job: Job, waits_for: str | None = None) -> dict[str, Any]:
-    """The same, as a part of another document."""
-    return _shown(job, waits_for).model_dump(mode="json", exclude=set(_INTERNAL))
+    """The same, as a part of another document, with its times."""
+    return add_times(ShownJob, _shown(job, waits_for).model_dump(mode="json", exclude=set(_INTERNAL)))
 
 
 def page_json(page: Page[Any]) -> bytes:

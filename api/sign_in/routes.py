@@ -166,8 +166,10 @@ async def make_ticket(caller: Caller, request: Request, ports: SignInPortsDep) -
 
 
 @router.post("/validate", response_model=Validated, summary="Whom a credential stands for")
-async def validate_credential(caller: Caller, ports: SignInPortsDep) -> Response:
+async def validate_credential(request: Request, caller: Caller, ports: SignInPortsDep) -> Response:
     """The credential is the request's own: key, session, token or agent's. 401 when it is no good any more."""
+    if caller.agent_id is not None:
+        ports.running.heard(request.headers.get("user-agent"), address_of(request) or "")
     credential = None if caller.credential_id is None else ports.authenticator.known(caller.credential_id)
     found = Validated(
         subject=caller.id,

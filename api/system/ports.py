@@ -12,6 +12,7 @@ from api.auth.ports import AuthPorts
 from api.deployments.ports import DeploymentPorts
 from api.ports import HasEnvironmentName, HasMetrics, HasRepairClient, provided
 from api.system.checks import Check, Checks, answers
+from api.temporal.ports import HasRunningVersions
 
 
 class HasProbes(Protocol):
@@ -30,6 +31,7 @@ class SystemPorts(
     HasRepairClient,
     HasMetrics,
     HasEnvironmentName,
+    HasRunningVersions,
     Protocol,
 ):
     """Records, agents, workflows that cannot go on, and the numbers."""

@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.temporal.versions import Poller
 from workflows.contracts.errors import Unavailable
 
 _TIMEOUT: Final = timedelta(seconds=5)
@@ -66,6 +67,11 @@ class TaskQueues:
         last = max(poller.last_access_time.ToMilliseconds() for poller in found.pollers)
         return Attendance(max(0, now - last) / 1000, _oldest_wait(found))
 
+    async def pollers(self, queue: str) -> list[Poller]:
+        """Who asked for its workflow tasks in the last five minutes, and of which build."""
+        found = await self._described(queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
+        return [] if found is None else [_poller(each) for each in found.pollers]
+
     async def _described(self, queue: str, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse | None:
         request = DescribeTaskQueueRequest(
             namespace=self._client.namespace,
@@ -79,6 +85,11 @@ class TaskQueues:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise Unavailable(f"Temporal did not say how much waits in {queue} ({error.status.name}).") from error
+
+
+def _poller(info: PollerInfo) -> Poller:
+    build_id = info.deployment_options.build_id or info.worker_version_capabilities.build_id
+    return Poller(identity=info.identity, build_id=build_id, asked_at=info.last_access_time.ToMilliseconds())
 
 
 def _oldest_wait(found: DescribeTaskQueueResponse) -> float:

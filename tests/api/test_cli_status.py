@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli.client.connection import ApiConnection
 from api.cli.client.http import ApiClient
+from api.cli.commands.overview.api_checks import processes_found
 from api.cli.main import app
 from tests import servers
 from tests.api.cli_bench import ADMIN_KEY, AGENT_KEY, Served, served
@@ -75,6 +76,20 @@ def test_doctor_looks_at_each_part(api: Served, tmp_path: Path, monkeypatch: pyt
     assert (told["grade"], result.exit_code) == ("bad", 2)
     quiet = call(api.url, "doctor", "--quiet").stdout
     assert "ok    " not in quiet.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("others", "grade", "said"),
+    [
+        ([], "ok", "1 control worker and 2 gateways of the API's version, 1.5"),
+        ([{"kind": "worker", "identity": "7@host-a", "version": "1.4"}], "warn", "is of version 1.4, the API of 1.5"),
+    ],
+)
+def test_doctor_tells_of_processes_of_another_version(others: list[Any], grade: str, said: str) -> None:
+    seen = [{"kind": kind, "identity": "x", "version": "1.5"} for kind in ("worker", "gateway", "gateway")]
+    found = list(processes_found({"version": "1.5", "processes": [*others, *seen]}))
+    assert [(each.grade, each.words) for each in found] == [(grade, said)]
+    assert list(processes_found({"version": "1.5"})) == [], "an older API says nothing of them"
 
 
 ODD = (

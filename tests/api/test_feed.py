@@ -94,6 +94,7 @@ async def test_a_follower_is_told_what_happens_as_cloud_events(bench: Bench) -> 
         }
         assert told["time"].endswith("Z")
         assert (told["data"]["reason"], told["data"]["details"]) == ("ü", {"n": 1.5})
+        assert told["data"]["time"] == told["time"]
         listed = (await client.get(f"{EVENTS}?format=cloudevents&deployment_id=d")).json()["items"]
         placed = {"sequence", "position"}
         assert listed == [{name: value for name, value in told.items() if name not in placed}]

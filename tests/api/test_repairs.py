@@ -45,6 +45,15 @@ async def test_the_list_is_bounded_and_the_count_is_not(bench: Bench) -> None:
     assert (body["stuck"], len(body["items"])) == (120, 50)
 
 
+async def test_it_names_the_gateways_that_asked_whose_a_token_is(bench: Bench) -> None:
+    """Only with an agent's token: nobody else makes one up."""
+    for caller in (bench.agent, bench.admin):
+        for name in ("hybridci-gateway/9.9.9", "curl/8"):
+            assert (await caller.post("/auth/validate", headers={"User-Agent": name})).status_code == 200
+    (seen,) = (await bench.admin.get(HEALTH)).json()["processes"]
+    assert (seen["kind"], seen["version"], "seen_time" in seen) == ("gateway", "9.9.9", True)
+
+
 async def test_while_temporal_is_away_nothing_is_said(bench: Bench) -> None:
     bench.repairs.failure = Unavailable("Temporal does not answer.")
     assert (await bench.admin.get(HEALTH)).status_code == 503

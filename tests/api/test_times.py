@@ -1,11 +1,12 @@
 """Every answer says its times in RFC 3339 beside the numbers; what a caller wrote stays as it is."""
 
+import json
 from typing import Any
 
 import pytest
 
 from api.http.times import beside, rfc3339, with_times
-from tests.api.conftest import Bench, memory_app
+from tests.api.conftest import SPEC, Bench, memory_app
 from workflows.contracts.records import JobPage
 from workflows.contracts.sealed import SignedApproval
 
@@ -39,6 +40,22 @@ async def test_attempts_events_keys_and_deployments_have_theirs(bench: Bench) ->
     deployment_id = await bench.deploy()
     deployment = (await bench.admin.get(f"/api/dashboard/deployments/{deployment_id}")).json()
     assert deployment["created_time"] == rfc3339(deployment["created_at"])
+
+
+async def test_what_is_inside_another_answer_has_its_times_too(bench: Bench) -> None:
+    batch = await bench.admin.post("/api/queue/jobs/batch", json={"items": [SPEC, SPEC]})
+    assert batch.status_code == 207, batch.text
+    for item in batch.json()["items"]:
+        assert item["job"]["created_time"] == rfc3339(item["job"]["created_at"])
+
+
+async def test_exported_and_streamed_events_have_theirs(bench: Bench) -> None:
+    await bench.submit()
+    exported = [json.loads(line) for line in (await bench.admin.get("/api/events/export")).text.splitlines()]
+    assert exported
+    assert all(event["time"] == rfc3339(event["at"]) for event in exported)
+    listed = (await bench.admin.get("/api/events", params={"format": "cloudevents"})).json()["items"]
+    assert all(event["data"]["time"] == event["time"] == rfc3339(event["data"]["at"]) for event in listed)
 
 
 async def test_the_length_is_that_of_the_whole_answer(bench: Bench) -> None:

@@ -29,6 +29,7 @@ class FakeApi:
         self.tokens: dict[str, dict[str, object]] = {}
         self.status: int | None = None
         self.asked: list[str] = []
+        self.names: list[str] = []
         self._server = ThreadingHTTPServer((HOST, 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -56,6 +57,7 @@ class FakeApi:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
+                api.names.append(self.headers.get("User-Agent", ""))
                 token = self.headers.get("Authorization", "").removeprefix("Bearer ")
                 status, body = api.answer(self.path, token)
                 content = json.dumps(body).encode()

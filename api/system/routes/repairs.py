@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
@@ -19,7 +20,7 @@ from api.http.errors import ProblemCode, problem
 from api.http.ids import DeploymentId, JobId, KnownEnvironment, KnownService
 from api.system.checks import Checks
 from api.system.ports import ChecksDep, SystemPorts, SystemPortsDep
-from api.system.schemas.repairs import RepairOut, RepairRequest, StuckOut, SystemHealth
+from api.system.schemas.repairs import ProcessOut, RepairOut, RepairRequest, StuckOut, SystemHealth
 from workflows.client.deployments import workflow_id_of
 from workflows.contracts.errors import FieldError, Unavailable
 from workflows.contracts.ids import environment_workflow_id, job_workflow_id
@@ -52,6 +53,7 @@ async def system_health(request: Request, ports: SystemPortsDep, checks: ChecksD
         stuck=len(stuck),
         by_type=dict(sorted(Counter(each.workflow_type for each in stuck).items())),
         items=[_shown(each) for each in stuck[:_SHOWN]],
+        processes=[ProcessOut(**asdict(each)) for each in await ports.running.seen()],
         **await _sealed(checks),
     )
     if not unwell:

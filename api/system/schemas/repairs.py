@@ -1,5 +1,7 @@
 """Workflows that cannot go on, and what callers may ask for them."""
 
+from pydantic import Field
+
 from workflows.contracts.base import Frozen
 from workflows.contracts.deployments.environments import Why
 from workflows.contracts.fields import Millis
@@ -42,10 +44,20 @@ class StuckOut(Frozen):
     pool: str | None = None
 
 
+class ProcessOut(Frozen):
+    """A control worker (``worker``) or a ``gateway`` at work: its id and host, or its address, and which version."""
+
+    kind: str
+    identity: str
+    version: str
+    seen_at: Millis
+
+
 class SystemHealth(Frozen):
     """``healthy``, or ``stuck`` when a workflow cannot go on; a part that is not well is a problem (503, ``degraded``)
     with these members besides. ``items`` are the first 50 that the caller may see; ``stuck`` counts all of those, by
     type too. ``last_seal`` and ``sealed_at``: when the audit trail was last sealed; null: never, or nobody can tell.
+    ``processes``: the control workers and gateways that were heard of in the last 90 s, with their versions.
     """
 
     status: str
@@ -55,3 +67,4 @@ class SystemHealth(Frozen):
     items: list[StuckOut]
     last_seal: int | None = None
     sealed_at: Millis | None = None
+    processes: list[ProcessOut] = Field(default_factory=list[ProcessOut])

@@ -234,3 +234,17 @@ async def test_the_page_shows_what_the_steps_said(bench: Bench) -> None:
     assert "<script>alert(2)" not in page
     assert "<img" not in page
     assert '<span class="flaky">' in await browser.see("/jobs")
+
+
+async def test_the_page_says_in_which_round_a_redriven_dead_letter_is(bench: Bench) -> None:
+    job_id = await parked(bench)
+    browser = await signed_in(bench)
+    assert "round" not in await browser.see(f"/jobs/{job_id}")
+    job = await bench.stores.jobs.get(job_id)
+    assert job is not None
+    second = job.attempts[0].model_copy(update={"number": 2})
+    await bench.job_client.put(job, attempts=[*job.attempts, second], round=2, round_start=1)
+    page = await browser.see(f"/jobs/{job_id}")
+    assert "round 2 began behind attempt 1" in page
+    headings = [re.sub(r"<[^>]+>", "", each) for each in re.findall(r"<b>Attempt .*", page)]
+    assert ["(round 2, attempt 1)" in each for each in headings] == [True, False]

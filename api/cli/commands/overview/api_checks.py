@@ -5,6 +5,7 @@ What the key may not see is said as such, and is nothing wrong.
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,7 @@ _FULL_PERCENT: Final = 90.0
 _NO_ROOM_PERCENT: Final = 97.0
 _LONG_WAIT_SECONDS: Final = 60.0
 _SHOWN: Final = 5
+_PROCESSES: Final = {"worker": "control worker", "gateway": "gateway"}
 _ODD: Final = "Is this the hybridci API, of this command's version? See its log."
 _TOO_MANY: Final = re.compile(r'^hybridci_http_request_seconds_count\{[^}]*status="429"[^}]*\} (\d+)', re.M)
 
@@ -123,6 +125,7 @@ class ApiChecks:
         if not found and not any(each["field"] == "temporal" for each in health.get("errors", [])):
             yield ok("workflows", "none is stuck")
         yield from _seals(health)
+        yield from processes_found(health)
 
     def _agents(self) -> Iterator[PartFinding]:
         page: Any = self.api.page("/api/agents", {}, limit=1000)
@@ -208,6 +211,27 @@ def _clock(date: str, middle: float) -> Iterator[PartFinding]:
         yield warn("clock", words, "Set both by NTP: times in logs and the ends of keys are off.")
     else:
         yield ok("clock", "as the API's")
+
+
+def processes_found(health: Any) -> Iterator[PartFinding]:
+    """Of control workers and gateways, as the API heard of them; of an older API nothing is known."""
+    found: list[Any] = health.get("processes", [])
+    there = str(health.get("version"))
+    other = [each for each in found if each["version"] != there]
+    for each in other[:_SHOWN]:
+        yield warn(
+            f"{_PROCESSES.get(each['kind'], each['kind'])} {each['identity']}",
+            f"is of version {each['version']}, the API of {there}",
+            "Bring all to one version: stop the workers and start them together, then the others (Upgrade, in the"
+            " operations guide). One that was stopped goes from here after 90 s.",
+        )
+    if len(other) > _SHOWN:
+        more = counted(len(other) - _SHOWN, "more process is", "more processes are")
+        yield warn("versions", f"{more} of another version than the API", "Bring all to one version.")
+    if found and not other:
+        kinds = Counter(str(each["kind"]) for each in found)
+        words = [counted(count, _PROCESSES.get(kind, kind)) for kind, count in sorted(kinds.items(), reverse=True)]
+        yield ok("versions", f"{' and '.join(words)} of the API's version, {there}")
 
 
 def _seals(health: Any) -> Iterator[PartFinding]:

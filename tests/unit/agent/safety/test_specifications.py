@@ -20,6 +20,7 @@ from activities.deployments.signing import (
 from agent.safety.specifications import Specifications, SpecificationUnverified, Verified, load_specifications
 from agent.settings import AgentSettings, SettingsError
 from api.cli.main import app
+from workflows import followed
 from workflows.contracts import tasks
 from workflows.contracts.attempts import NOT_SIGNED, AttemptInput, signed_bytes
 from workflows.contracts.commands import JobInput
@@ -352,3 +353,29 @@ def test_a_signed_job_is_no_signed_question() -> None:
     assert attempt.signature is not None
     assert tasks.signed_bytes(task, task.signature).startswith(b"hybridci-task-v1\n")
     assert signed_bytes(attempt, attempt.signature).startswith(b"hybridci-specification-v1\n")
+
+
+def test_a_changed_file_is_read_again_and_one_of_no_use_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followed, "LOOK_SECONDS", 0)
+    file = tmp_path / "control.yml"
+
+    def written(content: str) -> None:
+        (tmp_path / "new").write_text(content)
+        (tmp_path / "new").replace(file)
+
+    known = specifications(tmp_path, "old")
+    old, new = an_attempt(key="old"), an_attempt(key="new")
+    assert known.verified(old, NOW) is not None
+    assert "which is none of those" in refusal(known, new)
+    written(yaml.safe_dump({"keys": [{"name": name, "key": public(name)} for name in ("new", "old")]}))
+    assert known.verified(old, NOW) is not None
+    assert known.verified(new, NOW) is not None
+    written("keys: [")
+    assert known.verified(new, NOW) is not None
+    assert "no YAML" in followed.troubles()["HYBRIDCI_CONTROL_KEYS_FILE"]
+    written(yaml.safe_dump({"keys": [{"name": "new", "key": public("new")}]}))
+    assert "which is none of those" in refusal(known, old)
+    assert "HYBRIDCI_CONTROL_KEYS_FILE" not in followed.troubles()
+    file.unlink()
+    assert known.verified(new, NOW) is not None
+    assert "cannot be read" in followed.troubles()["HYBRIDCI_CONTROL_KEYS_FILE"]
