@@ -42,7 +42,8 @@ async def fetch_inputs(
         raise InputsFailed(f"Files of other jobs that the job begins with are not there: {why}.")
     for file in listed.items:
         await _fetched(control_plane, attempt, workspace, file, until)
-    say(f"[hybridci] {len(listed.items)} files of other jobs, {sum(file.size for file in listed.items)} bytes.")
+    count, size = len(listed.items), sum(file.size for file in listed.items)
+    say(f"[hybridci] {count} {'file' if count == 1 else 'files'} of other jobs, {size} bytes.")
 
 
 async def _listed(control_plane: ControlPlane, attempt: AttemptInput, until: float) -> InputFileList:

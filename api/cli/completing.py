@@ -186,6 +186,7 @@ BY_NAME: Final[Mapping[str, Source]] = {
 """What a parameter of this name is, in whatever command."""
 BY_PLACE: Final[Mapping[tuple[str, str], Source]] = {
     ("job", "names"): jobs,
+    ("job", "inputs"): jobs,
     ("dlq", "job_id"): dead_letters,
     ("dlq", "job_ids"): dead_letters,
     ("agents", "agents"): agents,

@@ -13,6 +13,7 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from activities.sandbox import LeanSandbox
+from workflows.contracts.workspace.resume import RESUME_WAIT_SECONDS
 from workflows.deployment.workflow import DeploymentWorkflow
 from workflows.environment.workflow import EnvironmentWorkflow
 from workflows.job.redrive import RedriveWorkflow
@@ -36,6 +37,8 @@ WORKFLOWS = {
         SweepWorkflow,
     )
 }  # fmt: skip
+RESUMED = {"a_lost_agent_goes_on_behind_its_finished_step": 2, "a_lost_agent_does_not_come_and_another_begins_anew": 3}
+"""Of real agents that were killed with -9: how often their job was queued."""
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.json"))
 
@@ -100,8 +103,19 @@ def test_every_path_is_there() -> None:
         "a_job_that_succeeds_closes_as_completed",
     }
     late = "a_job_that_waits_unrecorded_is_recorded_by_the_reconciliation"
+    others |= {f"job-{path}-1" for path in RESUMED}
     accepted = {f"accepted-job-{path}-1" for path in paths | closings | {late}}
     assert {f"job-{path}-1" for path in paths} | accepted | others <= kept
+
+
+@pytest.mark.parametrize(("path", "count"), RESUMED.items())
+def test_a_lost_agents_job_was_queued_for_it_alone(path: str, count: int) -> None:
+    events = _history(Path(__file__).parent / "histories" / f"job-{path}-1.json").events
+    queued = [each.activity_task_scheduled_event_attributes for each in events]
+    queues = [each.task_queue.name for each in queued if each.activity_type.name == "run_attempt"]
+    waits = [each.schedule_to_start_timeout.seconds for each in queued if each.activity_type.name == "run_attempt"]
+    assert (len(queues), len({*queues[::2]}), len({*queues[:2]})) == (count, 1, 2)
+    assert waits == [0, RESUME_WAIT_SECONDS, 0][:count]
 
 
 def test_every_path_of_an_environment_is_there() -> None:

@@ -9,7 +9,7 @@ import getpass
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from api.cli.client.connection import DATA_DIR, USAGE, CliError
 from api.cli.client.git import Done, LocalRepository, ask_elsewhere, ask_git, said_of
 from api.cli.client.structured_file import read_map
+from api.cli.client.submit_files import with_artifacts
 from api.cli.numbers import whole
 from api.wording import counted
 from workflows.contracts.fields import in_brief, is_path, without_misleading
@@ -49,6 +50,9 @@ class SubmitOptions:
     env: Sequence[str] = ()
     secret: Sequence[str] = ()
     artifact: Sequence[str] = ()
+    artifacts_if_none: str | None = None
+    artifacts_expire: str | None = None
+    inputs: Sequence[Mapping[str, Any]] = ()
     timeout: str | None = None
     retries: int | None = None
     label: Sequence[str] = ()
@@ -95,10 +99,17 @@ def build_body(options: SubmitOptions, warn: Callable[[str], None]) -> dict[str,
     for name, pairs, option in (("env", options.env, "--env"), ("labels", options.label, "--label")):
         if pairs:
             body[name] = {**_mapping(body, name), **parse_pairs(pairs, option)}
-    lists = {"secrets": options.secret, "artifacts": options.artifact, "tags": options.tag, "requires": options.require}
+    if options.artifact or options.artifacts_if_none or options.artifacts_expire:
+        body["artifacts"] = with_artifacts(
+            body.get("artifacts"),
+            options.artifact,
+            if_none=options.artifacts_if_none,
+            expires=options.artifacts_expire,
+        )
+    lists = {"secrets": options.secret, "inputs": options.inputs, "tags": options.tag, "requires": options.require}
     for name, values in lists.items():
         if values:
-            body[name] = list(dict.fromkeys([*_sequence(body, name), *values]))
+            body[name] = [*(before := _sequence(body, name)), *(value for value in values if value not in before)]
     return body
 
 

@@ -1,5 +1,6 @@
 """`hybridci job`: submit, list, show, logs, search, cancel, retry, artifacts, download. Exit codes: see ``common``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -8,6 +9,7 @@ import typer
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import JOBS, ApiClient, Params
 from api.cli.client.submit import SubmitOptions, build_body
+from api.cli.client.submit_files import parse_inputs
 from api.cli.commands.audit import Since, Until, times
 from api.cli.commands.common import (
     All,
@@ -32,6 +34,7 @@ from api.cli.output import Column, age, clock, note, print_json, print_table, sa
 from workflows.contracts.jobs import ArtifactRef, Job
 from workflows.contracts.repairs import Kind
 from workflows.contracts.statuses import JobStatus
+from workflows.contracts.workspace.globs import IfNone
 from workflows.contracts.workspace.step_rules import MOST_GRACE_SECONDS, CancelSignal
 
 app = sub_app("Submit jobs, watch them, stop them.")
@@ -41,7 +44,13 @@ _MOST_STEPS: Final = 100
 AttemptNumber = Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt; the last by default.")]
 
 
-@app.command(epilog=example('hybridci job submit --repo . --run "pytest -q" --wait', "hybridci job submit -F job.yaml"))
+@app.command(
+    epilog=example(
+        'hybridci job submit --repo . --run "pytest -q" --wait',
+        "hybridci job submit --run ./test.sh --input 'branch=main,type=build,path=in:dist/*'",
+        "hybridci job submit -F job.yaml",
+    )
+)
 def submit(
     repo: Annotated[
         str | None, typer.Option(help="Folder of a git repository, or a URL. Default: this folder.")
@@ -57,7 +66,23 @@ def submit(
     priority: PriorityOption = None,
     env: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Environment variable.")] = None,
     secret: Annotated[list[str] | None, typer.Option(help="Name of a secret that the agent resolves.")] = None,
-    artifact: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Files to keep.")] = None,
+    artifact: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Files to keep; '!x' leaves some out.")
+    ] = None,
+    artifacts_if_none: Annotated[
+        IfNone | None, typer.Option(help="What becomes of the job when there are none. Default: warn.")
+    ] = None,
+    artifacts_expire: Annotated[
+        str | None, typer.Option(metavar="TIME", help="So long after its end they are kept: 12h, 7d, 4w.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="JOB[:GLOB]",
+            help="Files of another job to begin with: of its id, or branch=main,type=build; path=DIR puts them there.",
+        ),
+    ] = None,
     timeout: Annotated[str | None, typer.Option(help="For each attempt: seconds, or 15m, 2h.")] = None,
     retries: Annotated[
         int | None,
@@ -71,7 +96,7 @@ def submit(
     ] = None,
     checkout: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORD", help="submodules, tags, lfs, depth=1, path=DIR, or none. Repeatable."),
+        typer.Option(metavar="WORD", help="submodules, tags, lfs, depth=1, filter=blob:none, path=DIR, or none."),
     ] = None,
     expand: Annotated[bool, typer.Option("--expand", help="$NAME in values of --env is what the step sees.")] = False,
     cancel_signal: Annotated[
@@ -94,8 +119,10 @@ def submit(
         priority=priority, env=env or (), secret=secret or (), artifact=artifact or (), timeout=timeout,
         retries=retries, label=label or (), tag=tag or (), require=require or (), checkout=checkout or (),
         expand=expand, cancel_signal=cancel_signal, cancel_grace=cancel_grace, resume=resume, file=file,
+        artifacts_if_none=artifacts_if_none, artifacts_expire=artifacts_expire,
     )  # fmt: skip
     with open_api(data_dir) as api:
+        options = replace(options, inputs=parse_inputs(inputs or (), api.find_job_id))
         body = build_body(options, warn=lambda text: note(f"Warning: {text}"))
         if str(body.get("git_repo", "")).startswith("file://") and not api.connection.local:
             note("Warning: agents on other machines cannot read a repository of this one; give its URL with --repo.")

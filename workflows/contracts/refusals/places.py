@@ -15,6 +15,9 @@ from pydantic.fields import FieldInfo
 
 from workflows.contracts.base import Frozen, Tolerant
 
+RULES_OF_ARTIFACTS: Final = ("if_none", "expires")
+"""As a map, beside its paths."""
+_APART: Final = frozenset(("artifact_rules", name) for name in RULES_OF_ARTIFACTS)
 _MOST_NAMED: Final = 12
 _CLOSE: Final = 0.6
 _ELSEWHERE: Final[Mapping[str, Sequence[str]]] = {
@@ -46,7 +49,11 @@ def shape_named(title: str) -> Any:
 
 def written_path(shape: Any, loc: Sequence[int | str]) -> list[str]:
     """The path as its writer knows it. Without a ``shape`` what is no name is left out as far as it can be told."""
-    return _walk(shape, loc)[0]
+    path = _walk(shape, loc)[0]
+    rules = {
+        index for index, part in enumerate(path[1:]) if path[index] == "artifact_rules" and part in RULES_OF_ARTIFACTS
+    }
+    return ["artifacts" if index in rules else part for index, part in enumerate(path)]  # its map is taken apart
 
 
 def of_a_choice(shape: Any, loc: Sequence[int | str]) -> bool:

@@ -15,12 +15,12 @@ from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema
 
 from workflows.contracts.base import Frozen
 from workflows.contracts.fields import INCOMING, ArtifactGlob, relative_glob
-from workflows.contracts.refusals.places import close_names
+from workflows.contracts.refusals.places import RULES_OF_ARTIFACTS, close_names
 from workflows.contracts.workspace.expiry import Expiry
 
 MAX_PATTERNS: Final = 100
 _PARTS: Final = re.compile(r"\[[^\]/]+\]|\{[^{}]*\}|[^\[{}]+|.", re.DOTALL)
-_RULES: Final = ("if_none", "expires")
+IfNone = Literal["fail", "warn", "ignore"]
 
 
 class ArtifactRules(Frozen):
@@ -29,7 +29,7 @@ class ArtifactRules(Frozen):
     ``expires``: how long they are kept after the job's end, in seconds. No agent has to know it.
     """
 
-    if_none: Literal["fail", "warn", "ignore"] = Field(
+    if_none: IfNone = Field(
         default="warn", description="`fail`: a job that succeeded fails. `warn`: its log says so. `ignore`: nothing."
     )
     expires: Expiry | None = Field(
@@ -142,14 +142,18 @@ def with_rules_apart(fields: object) -> object:
     if not isinstance(given.get("artifacts"), Mapping):
         return given
     said = cast(Mapping[str, Any], given["artifacts"])
-    unknown = sorted(str(name) for name in said if name not in {"paths", *_RULES})
+    unknown = sorted(str(name) for name in said if name not in {"paths", *RULES_OF_ARTIFACTS})
     if unknown:
-        meant = [name for each in unknown for name in close_names(each, ("paths", *_RULES))[:1]]
-        hint = f"; did you mean {', '.join(meant)[:200]}?" if meant else f"; it knows paths and {', '.join(_RULES)}"
+        meant = [name for each in unknown for name in close_names(each, ("paths", *RULES_OF_ARTIFACTS))[:1]]
+        hint = (
+            f"; did you mean {', '.join(meant)[:200]}?"
+            if meant
+            else f"; it knows paths and {', '.join(RULES_OF_ARTIFACTS)}"
+        )
         raise ValueError(f"artifacts: has {', '.join(unknown)[:200]}{hint}")
     if "artifact_rules" in given:
         raise ValueError("artifacts: is a map, so artifact_rules must not be there as well")
-    rules = {name: said[name] for name in _RULES if name in said}
+    rules = {name: said[name] for name in RULES_OF_ARTIFACTS if name in said}
     if "paths" not in said:
         raise ValueError("artifacts: as a map it needs paths, a list of files to keep")
     return {**given, "artifacts": said["paths"], **({"artifact_rules": rules} if rules else {})}

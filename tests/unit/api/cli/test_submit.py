@@ -11,6 +11,7 @@ import pytest
 from api.cli.beginning.repository import look
 from api.cli.client.connection import USAGE, CliError
 from api.cli.client.submit import SubmitOptions, build_body, local_git, parse_checkout, parse_duration, remote_git
+from api.cli.client.submit_files import parse_inputs
 from workflows.contracts.jobs import JobSpec
 
 
@@ -308,3 +309,50 @@ def test_a_checkout_that_says_nothing_is_named(word: str) -> None:
     with pytest.raises(CliError, match="says nothing") as caught:
         parse_checkout([word])
     assert caught.value.exit_code == USAGE
+
+
+def test_files_of_other_jobs_and_those_to_keep(repository: Path) -> None:
+    whole = {"3f2a": "3f2a9c01-5b7e-4f0e-9d6a-2f1f6f1c7d10"}
+    given = ["3f2a:dist/*", "branch=main,type=build,path=in:a:b", "3f2a:!dist/x", "branch=x"]
+    inputs = parse_inputs(given, lambda job_id: whole[job_id])
+    assert inputs == [
+        {"job": whole["3f2a"], "artifacts": ["dist/*", "!dist/x"]},
+        {"branch": "main", "job_type": "build", "path": "in", "artifacts": ["a:b"]},
+        {"branch": "x"},
+    ]
+    built, _ = body(
+        repo=str(repository), run=["true"], inputs=inputs, artifact=["dist/*", "!dist/x"], artifacts_if_none="fail",
+        artifacts_expire="7d",
+    )  # fmt: skip
+    spec = JobSpec.model_validate(built)
+    assert [each.job or each.branch for each in spec.inputs] == [whole["3f2a"], "main", "x"]
+    assert (spec.artifacts, spec.artifact_rules.if_none) == (["dist/*", "!dist/x"], "fail")
+    assert spec.artifact_rules.expires == 7 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("main:dist/*", "branch=main"),
+        ("3f2a:", "behind the colon"),
+        ("branch=", "'branch=' says nothing"),
+        ("branch=main,pool=x", "'pool=x' says nothing"),
+        ("", "'' says nothing"),
+        ("3f2a,3f2b", "names two jobs"),
+    ],
+)
+def test_an_input_that_says_nothing_is_named(text: str, words: str) -> None:
+    with pytest.raises(CliError, match=re.escape(words)) as caught:
+        parse_inputs([text], lambda job_id: job_id)
+    assert caught.value.exit_code == USAGE
+
+
+def test_artifacts_of_options_join_those_of_the_file(tmp_path: Path, repository: Path) -> None:
+    """A map in the file was lost with its rules as soon as --artifact was given."""
+    file = tmp_path / "job.yaml"
+    file.write_text("artifacts: {paths: [a], if_none: fail}\nsteps: [{name: a, run: b}]\n")
+    built, _ = body(repo=str(repository), file=file, artifact=["b"])
+    assert built["artifacts"] == {"paths": ["a", "b"], "if_none": "fail"}
+    file.write_text("artifacts: [a]\nsteps: [{name: a, run: b}]\n")
+    assert body(repo=str(repository), file=file, artifact=["b"])[0]["artifacts"] == ["a", "b"]
+    assert body(repo=str(repository), file=file)[0]["artifacts"] == ["a"]

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from workflows.contracts.commands import Amend
 from workflows.contracts.deployments.services import JobDefinition
+from workflows.contracts.errors import field_errors
 from workflows.contracts.fields import INCOMING
 from workflows.contracts.jobs import JobSpec, new_job, spec_of
 from workflows.contracts.statuses import JobStatus
@@ -154,3 +155,14 @@ def test_more_than_a_few_seconds_of_looking_is_refused() -> None:
     wanted = InputFiles(branch="main", artifacts=["{a,b,c,d,e}/" * 2 + "**/" * 50 + "x"] * 20)
     with pytest.raises(ValueError, match="use fewer"):
         wanted.chosen(["a/" * 100 + "y"] * 1000)
+
+
+@pytest.mark.parametrize("model", [JobSpec, JobDefinition])
+@pytest.mark.parametrize("rule", ["if_none", "expires"])
+def test_what_is_wrong_with_a_map_is_told_where_it_was_written(model: type[BaseModel], rule: str) -> None:
+    """It was told as ``artifact_rules``, which nobody writes."""
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate({"artifacts": {"paths": ["a"], rule: "soon"}, "env": {"artifact_rules": 1}})
+    fields = [each.field for each in field_errors(refused.value, shape=model)]
+    assert f"artifacts.{rule}" in fields
+    assert "env.artifact_rules" in fields
