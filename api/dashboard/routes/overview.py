@@ -27,7 +27,7 @@ from api.needs import (
     MOST_SERVICES,
     WAITING,
     AskKind,
-    Found,
+    NeedsInput,
     asks_of,
     broken_of,
     unwell_agents,
@@ -50,7 +50,7 @@ _IN_BOXES: Final = frozenset({AskKind.PART, AskKind.STUCK})
 _DASHBOARD: Final = "/api/dashboard"
 
 
-class Health(Tolerant):
+class OverviewHealth(Tolerant):
     """Of a problem, ``detail`` and ``errors`` say what is not well; how it is all the same, the rest."""
 
     detail: str = ""
@@ -87,7 +87,7 @@ async def overview(request: Request) -> Response:
         api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": MOST_SERVICES}),
     )
     summary = work.summary
-    found = Found(
+    found = NeedsInput(
         unwell=health.errors,
         stuck=[StuckWorkflow.model_validate(each.model_dump()) for each in health.items],
         pools=pools,
@@ -153,12 +153,12 @@ async def _of_status(api: Inside, status: DeploymentStatus) -> list[DeploymentSu
     ).items
 
 
-async def _health(api: Inside) -> Health:
+async def _health(api: Inside) -> OverviewHealth:
     """What is stuck, and what is down: the page is needed just then."""
     try:
-        return Health.model_validate_json((await api.ask("GET", "/health/system")).body)
+        return OverviewHealth.model_validate_json((await api.ask("GET", "/health/system")).body)
     except RefusedByApi as refused:
-        return Health.model_validate_json(refused.body)
+        return OverviewHealth.model_validate_json(refused.body)
 
 
 async def _pools(api: Inside) -> list[PoolView]:

@@ -13,7 +13,7 @@ from api.agents.schemas import AgentViews, PoolViews
 from api.cli.client.connection import CliError
 from api.cli.client.http import DEAD_LETTERS, DEPLOYMENTS, JOBS, ApiClient, KeyMayNot, Params, Unreachable
 from api.cli.commands.stuck import read_health
-from api.needs import ENDED, MOST_AGENTS, MOST_DEAD_LETTERS, MOST_OF_A_STATUS, MOST_SERVICES, WAITING, Found
+from api.needs import ENDED, MOST_AGENTS, MOST_DEAD_LETTERS, MOST_OF_A_STATUS, MOST_SERVICES, WAITING, NeedsInput
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import LanePage
 from workflows.contracts.deployments.line import LineStop
@@ -48,9 +48,9 @@ class Gathered:
     untold: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def told(self) -> Found:
+    def told(self) -> NeedsInput:
         """What the rules are asked with."""
-        return Found(
+        return NeedsInput(
             unwell=[FieldError.model_validate(each) for each in self.health.get("errors", [])],
             stuck=[StuckWorkflow.model_validate(each) for each in self.health.get("items", [])],
             pools=self.pools.items,
