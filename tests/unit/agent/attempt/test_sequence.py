@@ -189,7 +189,7 @@ async def test_what_fails_for_other_reasons_has_no_hint(bench: Bench) -> None:
     attempt = job({"run": "no-such-command"})
     await bench.run(attempt)
     hints = [line for line in (await bench.log(attempt)).splitlines() if line.startswith("[hybridci] ")]
-    assert hints == ["[hybridci] Step 's0' ended with exit code 127. It took 0.0 s."]
+    assert [hint.partition(" It took")[0] for hint in hints] == ["[hybridci] Step 's0' ended with exit code 127."]
 
 
 async def test_outputs_reach_later_steps_and_the_record(bench: Bench) -> None:
