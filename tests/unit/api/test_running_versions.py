@@ -1,6 +1,6 @@
 """Which versions of control workers and gateways are known to be at work."""
 
-from api.temporal.versions import GATEWAY, SILENT_MS, WORKER, WorkerPoll, RunningVersions
+from api.temporal.versions import GATEWAY, SILENT_MS, WORKER, RunningVersions, WorkerPoll
 from workflows.contracts.errors import Unavailable
 
 NOW = 1_796_000_000_000
