@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from temporalio.service import RPCError
+
 from activities.bounded import gather_bounded
 from activities.chaining.chains import NamedChain, run_chain
 from activities.clock import Clock
@@ -136,8 +138,8 @@ class DeploymentComparison:
     async def _look(self, found: _Found, names: Sequence[str]) -> None:
         answers = await gather_bounded(lambda name: self._compare(found, name), names)
         for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, HybridCIError):
-                logger.warning("a record was not put right", extra={"workflow": name, "because": answer.message})
+            if isinstance(answer, HybridCIError | RPCError):  # one must not hold up the others
+                logger.warning("a record was not put right", extra={"workflow": name, "because": str(answer)})
             elif isinstance(answer, Exception):
                 raise answer
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from temporalio.service import RPCError
+
 from activities.bounded import gather_bounded
 from activities.chaining.chains import NamedChain, run_chain
 from activities.clock import Clock
@@ -65,8 +67,8 @@ class EnvironmentComparison:
         found: list[EnvironmentName] = []
         answers = await gather_bounded(lambda name: self._is_outdated(name, records.get(name)), suspects)
         for name, answer in zip(suspects, answers, strict=True):
-            if isinstance(answer, HybridCIError):
-                named = {"service": name[0], "environment": name[1], "because": answer.message}
+            if isinstance(answer, HybridCIError | RPCError):  # one must not hold up the others
+                named = {"service": name[0], "environment": name[1], "because": str(answer)}
                 logger.warning("a record was not put right", extra=named)
             elif isinstance(answer, Exception):
                 raise answer
