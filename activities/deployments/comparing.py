@@ -99,10 +99,14 @@ class DeploymentComparison:
         suspects += [name for name in recorded if name not in shown]
         found = _Found()
         await self._look(found, suspects)
-        environments = await self.environments.outdated(thoroughly=False)
-        if found.outdated or found.lost or environments:
+        locks = await self.environments.look(thoroughly=False)
+        if found.outdated or found.lost or locks.outdated:
             await self._look(found, [name for name in shown if name not in suspects])
-            environments = await self.environments.outdated(thoroughly=True)
+            again = await self.environments.look(thoroughly=True)
+            locks.outdated |= again.outdated
+            locks.silent = again.silent - locks.outdated
+        environments, waits = sorted(locks.outdated), {service for service, _ in locks.silent}
+        found.outdated = {name: each for name, each in found.outdated.items() if each.service_name not in waits}
         for name in environments:  # before the deployments: it would see them go, and write what is no longer so
             await self.environments.workflows.end(name, WHY_ENDED)
         for name in found.outdated:
