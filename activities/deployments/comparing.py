@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from temporalio.service import RPCError
+
 from activities.bounded import gather_bounded
 from activities.chaining.chains import NamedChain, run_chain
 from activities.clock import Clock
@@ -97,10 +99,14 @@ class DeploymentComparison:
         suspects += [name for name in recorded if name not in shown]
         found = _Found()
         await self._look(found, suspects)
-        environments = await self.environments.outdated(thoroughly=False)
-        if found.outdated or found.lost or environments:
+        locks = await self.environments.look(thoroughly=False)
+        if found.outdated or found.lost or locks.outdated:
             await self._look(found, [name for name in shown if name not in suspects])
-            environments = await self.environments.outdated(thoroughly=True)
+            again = await self.environments.look(thoroughly=True)
+            locks.outdated |= again.outdated
+            locks.silent = again.silent - locks.outdated
+        environments, waits = sorted(locks.outdated), {service for service, _ in locks.silent}
+        found.outdated = {name: each for name, each in found.outdated.items() if each.service_name not in waits}
         for name in environments:  # before the deployments: it would see them go, and write what is no longer so
             await self.environments.workflows.end(name, WHY_ENDED)
         for name in found.outdated:
@@ -136,8 +142,8 @@ class DeploymentComparison:
     async def _look(self, found: _Found, names: Sequence[str]) -> None:
         answers = await gather_bounded(lambda name: self._compare(found, name), names)
         for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, HybridCIError):
-                logger.warning("a record was not put right", extra={"workflow": name, "because": answer.message})
+            if isinstance(answer, HybridCIError | RPCError):  # one must not hold up the others
+                logger.warning("a record was not put right", extra={"workflow": name, "because": str(answer)})
             elif isinstance(answer, Exception):
                 raise answer
 

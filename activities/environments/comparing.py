@@ -7,8 +7,10 @@ and what of deployments is then put right (``activities.deployments.outdated``).
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from temporalio.service import RPCError
 
 from activities.bounded import gather_bounded
 from activities.chaining.chains import NamedChain, run_chain
@@ -45,6 +47,14 @@ class OpenEnvironments(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class ComparedEnvironments:
+    """``outdated``: whose workflow is behind its record. ``silent``: who could not be asked."""
+
+    outdated: set[EnvironmentName] = field(default_factory=set[EnvironmentName])
+    silent: set[EnvironmentName] = field(default_factory=set[EnvironmentName])
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentComparison:
     """Safe to repeat and to run twice at once: writes are ordered. ``read`` finds the records that there are."""
@@ -54,36 +64,40 @@ class EnvironmentComparison:
     workflows: OpenEnvironments
     clock: Clock
 
-    async def outdated(self, *, thoroughly: bool) -> list[EnvironmentName]:
-        """Whose workflow is behind its record; records that are behind are written on the way.
+    async def look(self, *, thoroughly: bool) -> ComparedEnvironments:
+        """Workflows that are behind their records; records that are behind are written on the way.
 
         Only those are asked that show something else than their record, but ``thoroughly``. Raises Unavailable.
         """
         shown = await self.workflows.shown()  # before the records: a workflow goes on meanwhile, its record never back
         records = {(each.service_name, each.environment): each for each in await self.read(list(shown))}
         suspects = [name for name, said in shown.items() if thoroughly or _said(records.get(name)) != said]
-        found: list[EnvironmentName] = []
-        answers = await gather_bounded(lambda name: self._is_outdated(name, records.get(name)), suspects)
+        found = ComparedEnvironments()
+        answers = await gather_bounded(lambda name: self._compare(found, name, records.get(name)), suspects)
         for name, answer in zip(suspects, answers, strict=True):
-            if isinstance(answer, HybridCIError):
-                named = {"service": name[0], "environment": name[1], "because": answer.message}
+            if isinstance(answer, HybridCIError | RPCError):  # one must not hold up the others
+                named = {"service": name[0], "environment": name[1], "because": str(answer)}
                 logger.warning("a record was not put right", extra=named)
+                found.silent.add(name)
             elif isinstance(answer, Exception):
                 raise answer
-            elif answer:
-                found.append(name)
         return found
 
-    async def _is_outdated(self, name: EnvironmentName, stored: EnvironmentState | None) -> bool:
+    async def _compare(
+        self, found: ComparedEnvironments, name: EnvironmentName, stored: EnvironmentState | None
+    ) -> None:
         if stored is not None and not self._is_quiet(stored):
-            return False
+            return
         state = await self.workflows.state(name)
         known = 0 if stored is None else stored.sequence
-        if state is None or state.sequence == 0 or not self._is_quiet(state):
-            return False  # 0: it has just been started, and has yet to read its record
-        if state.sequence - 1 > known:
+        if state is None:
+            found.silent.add(name)
+        elif state.sequence == 0 or not self._is_quiet(state):
+            return  # 0: it has just been started, and has yet to read its record
+        elif state.sequence - 1 > known:
             await self._write(state)
-        return state.sequence < known
+        elif state.sequence < known:
+            found.outdated.add(name)
 
     async def _write(self, state: EnvironmentState) -> None:
         """One number lower: should its workflow be about to write it, with what it has to tell, that comes after."""

@@ -112,6 +112,11 @@ class Story:
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
+    def warnings(self) -> str:
+        """Of the control worker, the last ones."""
+        lines = (self.stack.data / "logs" / "worker.log").read_text().splitlines()
+        return "\n".join([line for line in lines if '"INFO"' not in line][-20:])
+
     def run(self, part: Callable[[], None]) -> None:
         self.stack.start()
         self.stack.wait_ready()
@@ -163,12 +168,12 @@ async def test_every_record_agrees_with_its_workflow(
         client = await Client.connect(
             f"{HOST}:{story.stack.ports['--temporal-port']}", data_converter=pydantic_data_converter
         )
-        until = time.monotonic() + 150
+        until = time.monotonic() + 300
         while (wrong := await _disagreeing(story, client)) and time.monotonic() < until:
             with story.stack.http() as api:  # 503: it takes longer than somebody waits; then it goes on by itself
                 assert api.post("/api/queue/maintenance/requeue-expired").status_code in {200, 503}
             await asyncio.sleep(3)
-        assert wrong == {}
+        assert wrong == {}, story.warnings()
         found = {version: story.deployment(version) for version in becomes}
         assert {version: each["status"] for version, each in found.items()} == becomes
         assert [len(stage["job_ids"]) for stage in found["2.0"]["stages"]] == [1, 1]

@@ -34,6 +34,7 @@ class Temporal:
         self.locks: dict[tuple[str, str], EnvironmentState] = {}
         self.told: list[str] = []
         self.asked: list[str] = []
+        self.deaf = False
 
     def holds(self, *deployments: Deployment) -> None:
         self.deployments |= {_workflow(each): each for each in deployments}
@@ -66,7 +67,7 @@ class Locks:
 
     async def state(self, name: tuple[str, str]) -> EnvironmentState | None:
         self.temporal.asked.append("/".join(name))
-        return self.temporal.locks.get(name)
+        return None if self.temporal.deaf else self.temporal.locks.get(name)
 
     async def end(self, name: tuple[str, str], why: str) -> None:
         self.temporal.told.append(f"end {'/'.join(name)}")
@@ -152,6 +153,18 @@ async def test_a_lock_of_an_earlier_moment_ends_first_and_goes_on_from_its_recor
     await bench.mend()
     lock = "shop/production"
     assert bench.temporal.told == [f"end {lock}", f"end {_workflow(state)}", f"start {lock}", f"close {ID}"]
+
+
+async def test_nothing_is_ended_as_long_as_a_lock_of_the_service_does_not_answer() -> None:
+    """It would see its holder go, and give the environment to what was live before."""
+    bench = Bench()
+    await bench.stored(_deployment("live", 9))
+    bench.temporal.holds(_deployment("staged", 4))
+    await bench.lock(_lock(9, "1.0"))
+    bench.temporal.locks[SHOP], bench.temporal.deaf = _lock(4), True
+    assert (await bench.mend(), bench.temporal.told) == ([], [])
+    bench.temporal.deaf = False
+    assert await bench.mend() == [ID]
 
 
 async def test_one_that_is_lost_has_all_of_them_looked_at() -> None:
