@@ -6,6 +6,7 @@ it is kept (``s3.bundles``), who sends it (``agent.artifacts.bundling``).
 """
 
 import hashlib
+import os
 import stat
 import struct
 import zipfile
@@ -20,6 +21,12 @@ from workflows.contracts.base import Tolerant
 from workflows.contracts.errors import FieldError, ValidationFailed
 from workflows.contracts.jobs import ArtifactRef
 
+_MAX_DIRECTORY_BYTES: Final = MAX_BUNDLED_FILES * 2048
+_END: Final = struct.Struct("<4s8xLLH")
+"""How a zip ends that has no comment: its directory's size and place (APPNOTE 4.3.16)."""
+_ENTRY: Final = b"PK\x01\x02"
+_END_OF_64_BITS: Final = b"PK\x06\x07"
+_LOCATOR_BYTES: Final = 20
 _LOCAL_HEADER_BYTES: Final = 30
 _NAME_LENGTH_AT: Final = 26
 _UTF8: Final = 0x800
@@ -41,10 +48,9 @@ BUNDLE_LIST: Final = TypeAdapter(list[BundledFile])
 def read_bundle(body: BinaryIO) -> list[BundledFile]:
     """What is in it; ``body`` is at its beginning afterwards. Raises ValidationFailed, which names the entry."""
     try:
+        _require_few_entries(body)
         with zipfile.ZipFile(cast(IO[bytes], body)) as archive:
             entries = archive.infolist()
-            if len(entries) > MAX_BUNDLED_FILES:
-                raise _refused("", f"has {len(entries)} files; at most {MAX_BUNDLED_FILES} are allowed")
             if sum(entry.file_size for entry in entries) > MAX_BUNDLE_BYTES:  # some share their bytes
                 raise _refused("", f"has files of more than {MAX_BUNDLE_BYTES} bytes together")
             found = [_file(archive, entry, body) for entry in entries]
@@ -54,6 +60,27 @@ def read_bundle(body: BinaryIO) -> list[BundledFile]:
         raise _refused("", "has two files of one path")
     body.seek(0)
     return found
+
+
+def _require_few_entries(body: BinaryIO) -> None:
+    """Before the library makes an object of each: a body has room for hundreds of thousands, whatever number it says.
+
+    Raises ValidationFailed.
+    """
+    end = body.seek(0, os.SEEK_END) - _END.size
+    if end < 0:
+        raise EOFError
+    body.seek(max(0, end - _LOCATOR_BYTES))
+    before, ending = body.read(min(end, _LOCATOR_BYTES)), body.read()
+    signature, size, _, comment = _END.unpack(ending)
+    if signature != b"PK\x05\x06" or comment or before.startswith(_END_OF_64_BITS):
+        raise _refused("", "is no zip without a comment and without 64-bit sizes")
+    if size > _MAX_DIRECTORY_BYTES or size > end:
+        raise _refused("", f"has a list of {size} bytes; at most {_MAX_DIRECTORY_BYTES} are allowed")
+    body.seek(end - size)
+    count = body.read(size).count(_ENTRY)
+    if count > MAX_BUNDLED_FILES:
+        raise _refused("", f"has {count} files; at most {MAX_BUNDLED_FILES} are allowed")
 
 
 def _file(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, body: BinaryIO) -> BundledFile:

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import signal
+from asyncio.subprocess import SubprocessStreamProtocol
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -81,7 +82,9 @@ class ReadableRepository:
             raise UpstreamFailed(error.message) from error
         env |= {"GIT_PROTOCOL": "version=2", orphans.COOKIE: self.cookie}
         helper = _HTTP.match(self.repo) is not None
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(  # for its transport, which ``end`` needs
+            lambda: SubprocessStreamProtocol(_READ_BYTES, loop),
             *_command(self.repo, env),
             cwd=_ROOT,
             env=env,
@@ -90,8 +93,9 @@ class ReadableRepository:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
+        process = asyncio.subprocess.Process(transport, protocol, loop)
         orphans.keep(process.pid)
-        begun = _Begun(self.repo, process, helper)
+        begun = _Begun(self.repo, process, transport, helper)
         try:
             await begun.read_capabilities()
             yield begun
@@ -126,10 +130,12 @@ def _ssh(env: dict[str, str], host: str, port: str | None, path: str) -> Sequenc
 class _Begun:
     """A program that speaks to the server, and what the server said first."""
 
-    def __init__(self, repo: str, process: asyncio.subprocess.Process, helper: bool) -> None:
+    def __init__(
+        self, repo: str, process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport, helper: bool
+    ) -> None:
         assert process.stdin is not None  # noqa: S101 - all three are pipes
         assert process.stdout is not None  # noqa: S101
-        self._repo, self._process, self._helper = repo, process, helper
+        self._repo, self._process, self._transport, self._helper = repo, process, transport, helper
         self._input, self._output = process.stdin, process.stdout
         self._said = b""
         self._errors = asyncio.create_task(self._read_errors())
@@ -174,11 +180,13 @@ class _Begun:
             yield kept
 
     async def end(self) -> None:
-        """Whatever it still does is not wanted any more."""
+        """Whatever it still does is not wanted any more. Its pipes are closed, for the wait is for these too: what was
+        not read, and what ssh leaves behind (ControlPersist), would hold it up.
+        """
         if self._process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._input.close()
+        self._transport.close()
         self._errors.cancel()
         await asyncio.wait({asyncio.ensure_future(self._process.wait()), self._errors})
         orphans.let_go(self._process.pid)

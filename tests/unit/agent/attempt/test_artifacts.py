@@ -1,10 +1,12 @@
 """What an attempt does with the files that its job keeps; log, artifacts and HTTP are real, the rest are fakes."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from agent.artifacts.files import find_artifacts
 from agent.attempt.verdict import Interruption
 from tests.control_plane_server import ControlPlaneServer
 from tests.unit.agent.attempt.test_run import Bench, a_bench
@@ -43,9 +45,12 @@ async def test_refused_artifacts_fail_only_an_attempt_that_had_succeeded(bench: 
     assert (result.outcome, result.exit_code, result.artifacts) == (Outcome.FAILED, 4, [])
 
 
-async def test_artifacts_that_the_job_left_in_no_state_to_be_taken_are_not_tried_again(bench: Bench) -> None:
+async def test_artifacts_that_the_job_left_in_no_state_to_be_taken_are_not_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The commands have succeeded; running them again would leave the same."""
-    bench.checkout.files = {f"{number}.txt": "" for number in range(10_001)}
+    monkeypatch.setattr("agent.artifacts.upload.find_artifacts", partial(find_artifacts, max_files=10))
+    bench.checkout.files = {f"{number}.txt": "" for number in range(11)}
     result = await bench.run(bench.attempt("0", artifacts=["*.txt"]))
     assert (result.outcome, result.cause, result.retryable) == (Outcome.AGENT_ERROR, "artifact_upload", False)
 

@@ -5,6 +5,7 @@ import gzip
 import os
 import re
 import shlex
+import signal
 import socket
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ import pytest
 
 from agent.git.checkout import Checkout
 from agent.git.loopback import readable
+from agent.git.upstream import ReadableRepository
 from agent.steps.job_user import JobUser
 from tests.unit.agent.git.test_checkout_options import link
 from tests.unit.private_git import PASSWORD, PrivateGit, knows_password, private_git
@@ -293,6 +295,36 @@ async def test_ssh_as_the_operator_has_configured_it(
     async with step_of(tmp_path, "git@host:shop") as step:
         assert (await step.run("git", "ls-remote", "git@host:shop"))[0] == 128
     assert (tmp_path / "asked").read_text() == "-o SendEnv=GIT_PROTOCOL git@host git-upload-pack shop\n"
+
+
+async def test_what_ssh_leaves_behind_holds_no_answer_up(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ControlPersist ssh leaves a process that keeps the error output open."""
+    sha, stays, ssh = repository.commit(a="1"), tmp_path / "stays", tmp_path / "ssh"
+    ssh.write_text(
+        f"#!/bin/sh\nsetsid sleep 1000 < /dev/null > /dev/null &\necho $! >> {stays}\n"
+        f"exec git upload-pack {repository.path}\n"
+    )
+    ssh.chmod(0o755)
+    settings = tmp_path / "agents.gitconfig"
+    settings.write_text(f"[core]\n\tsshCommand = {ssh}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    try:
+        async with step_of(tmp_path, "git@host:shop") as step:
+            assert await step.git("ls-remote", "git@host:shop", "refs/heads/main") == f"{sha}\trefs/heads/main"
+    finally:
+        for pid in stays.read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+async def test_who_stops_reading_ends_what_answers(repository: Repository) -> None:
+    sha = repository.commit(large=os.urandom(2 << 20).hex())
+    lines = (b"command=fetch\n", b"object-format=sha1\n", None, f"want {sha}\n".encode(), b"done\n")
+    request = b"".join(b"0001" if line is None else f"{len(line) + 4:04x}".encode() + line for line in lines) + b"0000"
+    answer = ReadableRepository(repository.url, PROTOCOLS, "job-1-git").answer(request)
+    assert await anext(answer)
+    await asyncio.wait_for(answer.aclose(), 60)
 
 
 async def test_a_count_of_settings_that_is_none_costs_nothing(tmp_path: Path) -> None:
