@@ -22,7 +22,7 @@ from workflows.client.answers import ANSWERED_WITHIN_SECONDS
 from workflows.contracts.accepted import Accepted, Taken
 from workflows.contracts.access import Operation
 from workflows.contracts.commands import JobInput, Redrive
-from workflows.contracts.errors import HybridCIError, InvalidState, NotFound, Unavailable
+from workflows.contracts.errors import HybridCIError, InvalidState, NotFound, Unavailable, ValidationFailed
 from workflows.contracts.jobs import SERVICE_LABEL, Job, JobSpec, spec_of
 from workflows.contracts.records import JobWrite
 from workflows.contracts.statuses import JobStatus
@@ -179,13 +179,18 @@ def _answered_by() -> float:
 async def _started(ports: JobPorts, origin: Origin, job: JobInput, until: float) -> Submitted:
     """The job that the request's key stands for; else a new one, for which alone its inputs are looked for."""
     if job.fingerprint is not None:
-        known = await earlier_job(ports, job.job_id, unrecorded=bool(job.spec.inputs))
+        known = await earlier_job(ports, job.job_id)
         if known is not None:
             require_same(known.record.fingerprint, job.fingerprint, what=f"job {job.job_id}")
             if not known.recorded:
                 raise Accepted(Taken(asked=_SUBMIT, job_id=job.job_id, job=known.record, replayed=True))
             return Submitted(known.record, replayed=True)
-    spec = await with_inputs(ports, origin.caller, job.spec)
+    try:
+        spec = await with_inputs(ports, origin.caller, job.spec)
+    except ValidationFailed:
+        if job.fingerprint is None or await earlier_job(ports, job.job_id, unrecorded=True) is None:
+            raise
+        spec = job.spec  # of a job that is started and not recorded yet, which is found below
     return await _accept(ports, job.model_copy(update={"spec": spec}), until)
 
 

@@ -184,10 +184,10 @@ def _reaches(caller: Principal, scope: StopScope) -> bool:
 
 
 def _may_concern(scope: StopScope, service: Service, known: set[str]) -> bool:
-    """Whether it is about one of these environments. A definition in the repository is known at its commit only: it may
-    have any other as well.
+    """Whether it is about one of these environments; of a service that was stored before its policy had to name them,
+    about any.
     """
-    names = known if service.spec.definition is None else known | {*scope.environments, PRODUCTION}
+    names = known if service.spec.environment_names else known | {*scope.environments, PRODUCTION}
     return any(scope.concerns(service.name, each, service.spec.labels) for each in names)
 
 

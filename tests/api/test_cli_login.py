@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli.main import app
 from tests.api.cli_bench import ADMIN_KEY, Served, served
+from tests.api.test_cli_status import answering
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,13 @@ def test_a_key_that_has_ended_names_the_way_back(api: Served, home: Home) -> Non
     result = home.call("job", "list")
     assert result.exit_code == 2
     assert f"sign in anew with `hybridci login {api.url} --name ours`" in result.stderr
+
+
+@pytest.mark.parametrize("odd", ["null", "[]", "{}", "5", '"x"', '{"subject": 5}', '{"subject": "ann", "kind": "key"}'])
+def test_what_is_no_api_of_ours_is_named(home: Home, odd: str) -> None:
+    with answering(odd) as url:
+        signed = home.call("login", url, "--key-file", "-", text=ADMIN_KEY)
+        who = home.call("whoami", HYBRIDCI_URL=url, HYBRIDCI_API_KEY=ADMIN_KEY)
+    for result in (signed, who):
+        assert (result.exit_code, "is not the hybridci API" in result.stderr) == (2, True), result.output
+    assert not (home.folder / "hybridci").exists()

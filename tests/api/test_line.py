@@ -6,6 +6,7 @@ import pytest
 
 from tests.api.conftest import Bench
 from tests.api.gate import Gate
+from workflows.contracts.deployments.services import Service
 
 FREEZES, HOLDS = "/api/dashboard/freezes", "/api/dashboard/holds"
 SERVICE = "/api/dashboard/services/checkout"
@@ -193,12 +194,15 @@ async def test_the_calendar_has_what_stops_a_service_in_the_days_to_come(gate: G
     assert kinds.count("window") in {7, 8}
     times = [each for each in found["items"] if each["kind"] == "window"]
     assert {(each["ends_at"] - each["starts_at"], each["timezone"]) for each in times} == {(3_600_000, "Europe/Berlin")}
-    policy = {"environments": [{"name": "staging"}]}
-    in_repository = {"git_repo": "https://example.com/shop.git", "definition": {}, "policy": policy}
-    made = await bench.admin.put("/api/dashboard/services/later", json=in_repository)
-    assert made.status_code == 201, made.text
+    old = Service.model_validate(
+        {
+            "name": "later", "version": 1, "created_at": 1, "updated_at": 1,
+            "spec": {"git_repo": "https://example.com/shop.git", "definition": {}},
+        }
+    )  # fmt: skip
+    assert await bench.stores.services.put(old, expected_version=0, events=[])
     later = (await bench.admin.get(f"{FREEZES}/calendar?service_name=later")).json()["items"]
-    assert [each["item_id"] for each in later] == ["fair"], "its file may have a production as well"
+    assert [each["item_id"] for each in later] == ["fair"], "of before policies: nobody knows its environments"
     wide = (await bench.admin.get(f"{FREEZES}/calendar")).json()["items"]
     assert {each["item_id"] for each in wide} == {"fair", "cart"}
     key = (await gate.make({"role": "viewer", "services": ["checkout"]}))["key"]

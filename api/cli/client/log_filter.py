@@ -8,14 +8,16 @@ class MatchingLines:
 
     def __init__(self, sink: LogSink, text: str) -> None:
         self._sink, self._text = sink, text.encode("utf-8", "surrogateescape")
-        self._partial = b""
+        self._partial = bytearray()  # a line without an end is not copied with each piece of it
 
     def write(self, data: bytes) -> None:
         """The next bytes of the log, cut anywhere."""
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        for line in lines:
-            if self._text in line:
-                self._sink.write(line + b"\n")
+        first, *others = data.split(b"\n")
+        self._partial += first
+        for following in others:
+            if self._text in self._partial:
+                self._sink.write(bytes(self._partial) + b"\n")
+            self._partial = bytearray(following)
 
     def flush(self) -> None:
         """Somebody is watching."""
@@ -24,6 +26,6 @@ class MatchingLines:
     def close(self) -> None:
         """The log is over: so is its last line."""
         if self._text in self._partial:
-            self._sink.write(self._partial + b"\n")
+            self._sink.write(bytes(self._partial) + b"\n")
             self._sink.flush()
-        self._partial = b""
+        self._partial.clear()

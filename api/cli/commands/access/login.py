@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import typer
 
+from api.cli.beginning.reading import map_of
 from api.cli.client.connection import USAGE, ApiConnection, CliError, checked_key, checked_url, find_keyless_connection
 from api.cli.client.contexts import NAME, SavedApi, UnusableContexts, put
 from api.cli.client.http import ApiClient
-from api.cli.commands.access.whoami import VALIDATE, print_person
+from api.cli.commands.access.whoami import VALIDATE, person_of, print_person
 from api.cli.commands.common import AsJson, DataDir, LoneCommand, example
 from api.cli.output import note, print_json
 
@@ -52,9 +53,10 @@ def login(
         note(f"Warning: {address} is not encrypted: who is on the way can read the key.")
     key = _key(address, key_file)
     with ApiClient(ApiConnection(address, key)) as api:
-        person: Any = api.request("POST", VALIDATE, also=_NOT_TAKEN)
-    if "subject" not in person:
+        answer: object = api.request("POST", VALIDATE, also=_NOT_TAKEN)
+    if "code" in map_of(answer):
         raise CliError(f"{address} does not take this key: it is wrong, has ended or was revoked.", USAGE)
+    person = person_of(answer, address)
     try:
         put(SavedApi(chosen, address, str(person["subject"])), key)
     except UnusableContexts as error:
@@ -87,7 +89,9 @@ def _tell_where_keys_are(address: str) -> None:
     """Also finds out, before a key is typed, that nothing of ours answers there."""
     with ApiClient(ApiConnection(address, "")) as api:
         answer: Any = api.get("/auth/issuers")
-    names = [str(each["name"]) for each in answer.get("issuers", [])]
+    if "issuers" not in map_of(answer):
+        raise CliError(f"What answers at {address} is not the hybridci API. Is the address right?", USAGE)
+    names = [str(each["name"]) for each in map_of(answer)["issuers"]]
     if names:
         note(f"No key yet? Sign in with {' or '.join(names)} at {address}/access, and make one there.")
 
