@@ -48,8 +48,10 @@ SIGN_IN: Final = "/sign-in"
 def page(request: Request, template: str, *, status: int = 200, api: Inside | None = None, **fields: Any) -> Response:
     """A page made from its template. Every one may name ``request``'s own facts by ``here``."""
     may = May(None if api is None else api.caller)
+    path, query = request.scope["path"].removeprefix(request.scope.get("root_path", "")), request.url.query
     here = {
-        "path": request.scope["path"].removeprefix(request.scope.get("root_path", "")),
+        "path": path,
+        "back": (f"{path}?{query}" if query else path) if request.method == "GET" else "/",
         "root": request.scope.get("root_path", ""),
         "read": request.method == "GET",  # what answers a form has no address at which it could be asked for again
         "csrf": request.cookies.get(CSRF_COOKIE, ""),

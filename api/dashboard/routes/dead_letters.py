@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -30,6 +30,8 @@ router = APIRouter(include_in_schema=False)
 _LETTERS: Final = "/api/queue/dead-letters"
 _FILTERS: Final = ("cause", "pool", "service", "job_type", *TIMES)
 """What a bulk redrive can be narrowed by too."""
+ONLY: Final = "only_"
+"""Before the name of a filter in the form that does it."""
 _ENDED: Final = frozenset({"finished", "stopped"})
 _AT_ONCE: Final = 8
 _PRIORITIES: Final = [each.value for each in Priority]
@@ -64,15 +66,17 @@ async def command_dead_letters(request: Request, command: str) -> Response:
     """``review`` shows what would be done; ``redrive`` and ``discard`` do it."""
     api, form = Inside(request), await form_of(request)
     ids = await _chosen_ids(request)
-    query = Fields({name: form[name] for name in _FILTERS if form[name]})
+    # The form after the look has an edit's fields too: which are meant stands beside what becomes of them.
+    before, all_of = ("", "filter") if command == "review" else (ONLY, "meant")
+    query = Fields({name: form[before + name] for name in _FILTERS if form[before + name]})
     try:
         # Whoever may do nothing is told so first, and not what is wrong with the form.
         await api.get(_LETTERS, JobPage, {"limit": 1})
         require_may(request, api, "jobs:operate")
-        if not ids and form["scope"] != "filter":
+        if not ids and form["scope"] != all_of:
             raise refusal(request, ErrorCode.VALIDATION_FAILED, "Choose at least one dead letter.")
         if command == "review":
-            return await _review(request, api, form, ids, query)
+            return await _review(request, api, Fields(what=form["what"]), ids, query)
         if command == "discard" and ids:
             done = await _each(api, "discard", ids, form)
         elif command == "redrive" and ids and not form["canary"] and not edit_of(form):
@@ -82,10 +86,12 @@ async def command_dead_letters(request: Request, command: str) -> Response:
         else:
             raise refusal(request, ErrorCode.NOT_FOUND, f"There is no command {command[:40]!r} here.")
     except RefusedByApi as refused:
-        if command == "redrive" and (ids or form["scope"] == "filter") and refused.problem.status == 422:
+        if command == "redrive" and (ids or form["scope"] == all_of) and refused.problem.status == 422:
             return await _review(request, api, form, ids, query, problem=refused.problem)
         return await _letters_page(request, query, problem=refused.problem)
-    return await _letters_page(request, Fields(), done=done) if done.refused else see(request, "/dead-letters")
+    if done.refused:
+        return await _letters_page(request, query, done=done)
+    return see(request, f"/dead-letters?{urlencode(query)}" if query else "/dead-letters")
 
 
 async def _letters_page(
@@ -102,7 +108,7 @@ async def _letters_page(
     except RefusedByApi as refused:
         if refused.problem.status != 422 or problem is not None:
             raise
-        return await _letters_page(request, Fields(), problem=refused.problem)
+        return await _letters_page(request, Fields(), problem=refused.problem, done=done)
     status = 200 if problem is None else problem.status
     if done is not None and done.refused:
         status = 409
@@ -138,6 +144,7 @@ async def _review(
         count=len(ids) or causes.count,
         priorities=_PRIORITIES,
         filled=form,
+        only=ONLY,
         key=form["key"] or secrets.token_urlsafe(12),
         problem=problem,
     )

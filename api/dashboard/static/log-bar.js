@@ -73,8 +73,8 @@ export class LogBar {
       view.draw();
     });
     this.said = make("span", "log-state");
-    group.append(this.fold1, wrap, times, button("Copy", () => view.copy(view.mode !== "none")), button("Start", () => { view.letGo(); view.rows.to(1); }),
-      button("End", () => view.toEnd()), this.said);
+    group.append(this.fold1, wrap, times, button("Copy", () => view.copy(view.mode !== "none")), labelled("Start", "Start", () => { view.letGo(); view.rows.to(1); }),
+      labelled("End", "End", () => view.toEnd()), this.said);
     this.top.append(group);
   }
 

@@ -59,6 +59,8 @@ async def test_chosen_ones_run_again(bench: Bench) -> None:
     answer = await send(browser, "redrive", [one, two], what="redrive", reason="the disk is mended")
     assert (answer.status_code, answer.headers["location"]) == (303, "/dead-letters")
     assert [await status_of(bench, each) for each in (one, two, three)] == ["queued", "queued", "dead_lettered"]
+    again = await send(browser, "redrive", [three], what="redrive", only_pool="gpu", only_since="2h")
+    assert again.headers["location"] == "/dead-letters?pool=gpu&since=2h", "who has filtered goes on with the others"
 
 
 async def test_chosen_ones_are_given_up_with_a_reason_and_the_second_person_is_told(bench: Bench) -> None:
@@ -80,8 +82,11 @@ async def test_all_that_a_filter_means_run_again_with_canaries(bench: Bench) -> 
     assert "Run again: 1 dead letter<" in review.text
     key = re.search(r'name="key" value="([\w-]+)"', review.text)
     assert key is not None
-    wanted = {"scope": "filter", "pool": "gpu", "since": "2026-01-01", "canary": "2", "limit": "50", "key": key[1]}
-    first, again = [await send(browser, "redrive", [], **wanted, timeout_seconds="900") for _ in range(2)]
+    assert 'name="only_pool" value="gpu"' in review.text
+    assert 'name="pool" value=""' in review.text, "an edit of the pool is another field"
+    wanted = {"scope": "meant", "only_pool": "gpu", "only_since": "2026-01-01", "canary": "2", "limit": "50"}
+    edit = {"timeout_seconds": "900", "pool": "large", "key": key[1]}
+    first, again = [await send(browser, "redrive", [], **wanted, **edit) for _ in range(2)]
     assert first.status_code == 303
     assert first.headers["location"] == again.headers["location"], "one form, one redrive"
     ((redrive_id, request),) = bench.job_client.redrives.items()
@@ -90,7 +95,7 @@ async def test_all_that_a_filter_means_run_again_with_canaries(bench: Bench) -> 
     assert request.canary is not None
     assert request.canary.count == 2
     assert request.edit is not None
-    assert request.edit.timeout_seconds == 900
+    assert (request.edit.timeout_seconds, request.edit.pool) == (900, "large")
     assert "nothing matched" in await browser.see(first.headers["location"])
     await browser.see("/dead-letters/redrives/00000000-0000-4000-8000-000000000000", 404)
 
@@ -110,6 +115,13 @@ async def test_what_is_wrong_is_told_with_what_was_filled_in(bench: Bench, field
     assert not bench.job_client.redrives
 
 
+async def test_a_form_of_an_older_dashboard_whose_filter_is_not_understood_means_nothing(bench: Bench) -> None:
+    browser = await signed_in(bench)
+    answer = await send(browser, "redrive", [], what="redrive", scope="filter", pool="gpu", canary="1")
+    assert answer.status_code == 422
+    assert not bench.job_client.redrives
+
+
 @pytest.mark.parametrize("command", ["review", "redrive", "discard"])
 async def test_nothing_chosen_is_not_all(bench: Bench, command: str) -> None:
     job_id = await parked(bench)
@@ -124,7 +136,7 @@ async def test_nothing_chosen_is_not_all(bench: Bench, command: str) -> None:
 async def test_all_of_a_filter_are_not_given_up(bench: Bench) -> None:
     job_id = await parked(bench)
     browser = await signed_in(bench)
-    assert (await send(browser, "discard", [], scope="filter")).status_code == 404
+    assert (await send(browser, "discard", [], scope="meant")).status_code == 404
     assert await status_of(bench, job_id) == "dead_lettered"
 
 

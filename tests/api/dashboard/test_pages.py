@@ -81,3 +81,12 @@ async def test_of_what_a_page_asks_the_first_counts() -> None:
     async with client(app, made.json()["key"]) as vera:
         statuses = [(await vera.get("/", headers=HTML)).status_code for _ in range(6)]
     assert statuses == [200, 200, 200, 200, 429, 429]
+
+
+async def test_another_theme_leads_back_to_the_page_with_its_filters(bench: Bench) -> None:
+    ids = await filled(bench)
+    browser = await signed_in(bench)
+    page = await browser.see("/jobs?status=failed&pool=default")
+    assert 'name="next" value="/jobs?status=failed&amp;pool=default"' in page
+    refused = await browser.submit(f"/jobs/{ids['job_id']}/cancel")
+    assert 'name="next" value="/"' in refused.text, "where the form was sent is no page"
