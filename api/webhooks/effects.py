@@ -170,7 +170,7 @@ class ApiEffects:
         await self._ports.measured.unclaim(service, environment, known, acting.deployment_id)
 
     async def waiting(self, service: str, version: str | None) -> str:
-        """The newest open deployment of the version, or the only one that waits."""
+        """The newest open deployment of the version, if all are of one commit, or the only one that waits."""
         page = await self._ports.deployments.list(DeploymentQuery(service_name=service, limit=_PAGE))
         open_ones = [item for item in page.items if not item.status.final and item.status is not DeploymentStatus.LIVE]
         found = [item for item in open_ones if (item.version == version if version else item.waits_for is not None)]
@@ -180,6 +180,12 @@ class ApiEffects:
         if version is None and len(found) > 1:
             versions = ", ".join(item.version for item in found[:5])
             raise InvalidState(f"{len(found)} deployments of {service} wait ({versions}): name the version.")
+        if len({item.git_commit_sha for item in found}) > 1:
+            ways = ", ".join(f"{item.deployment_id} of {item.git_commit_sha[:12]}" for item in found[:5])
+            raise InvalidState(
+                f"{service} {version} is on its way more than once, of different commits ({ways}), and this does not "
+                "say which is meant: decide with `hybridci deploy approve ID` or `hybridci deploy reject ID`."
+            )
         return found[0].deployment_id
 
     async def done_before(self, mark: str, *, service: str | None, deployment_id: str | None) -> AuditEvent | None:

@@ -153,6 +153,19 @@ class TestNaming:
 
 
 class TestSteering:
+    def test_an_approval_by_a_service_is_of_none_when_several_wait(self, api: Served) -> None:
+        """Whoever started another version in the moment before had that one approved."""
+        looked_at = started(api, "several", "1.0", **WAITING)
+        slipped_in = started(api, "several", "1.1", **WAITING)
+        before = len(api.job_client.releases.commands)
+        for words in (("approve", "several"), ("reject", "several", "--reason", "r")):
+            refused = call(api, "deploy", *words)
+            assert refused.exit_code == 2
+            assert f"{slipped_in[:8]} (1.1), {looked_at[:8]} (1.0). Say by its id which one you mean." in refused.stderr
+        assert len(api.job_client.releases.commands) == before
+        assert told(api, "deploy", "approve", "several@1.0")["deployment_id"] == looked_at
+        assert told(api, "deploy", "approve", slipped_in[:8])["deployment_id"] == slipped_in
+
     def test_approve_for_somebody(self, api: Served) -> None:
         deployment_id = started(api, "approve", **WAITING)
         arguments = ("--as", "bob@example.com", "--comment", "fine", "--environment", "production")

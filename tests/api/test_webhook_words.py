@@ -106,6 +106,16 @@ async def test_a_chats_approval_is_a_persons_when_the_identity_map_knows_the_log
     assert last.proof
 
 
+async def test_an_approval_by_version_is_of_none_when_two_commits_have_it(hooks: WebhookBench) -> None:
+    """Where versions may be used again: whoever started it from another commit just before had that one approved."""
+    looked_at, slipped_in = await hooks.deploy("1.4.2"), await hooks.deploy("1.4.2")
+    await hooks.releases.put(slipped_in, git_commit_sha="c" * 40)
+    answer = await hooks.send("slack-approve")
+    assert answer.json()["status"] == "refused"
+    assert f"{looked_at.deployment_id} of {looked_at.git_commit_sha[:12]}" in answer.json()["text"]
+    assert hooks.releases.commands == []
+
+
 async def test_an_approval_of_nothing_is_refused_in_words(hooks: WebhookBench) -> None:
     answer = await hooks.send("slack-approve")
     assert answer.json()["status"] == "refused"

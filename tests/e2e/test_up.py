@@ -154,7 +154,8 @@ def test_missing_git_is_named(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_a_child_that_cannot_start_fails_the_start_and_leaves_nothing(stack: Stack) -> None:
-    (stack.data / "temporal.db").mkdir(parents=True)
+    stack.data.mkdir(mode=0o700, parents=True)
+    (stack.data / "temporal.db").mkdir()
     (stack.data / "lock").touch()
     stack.start()
     assert stack.exit_code() == 1

@@ -21,7 +21,6 @@ import json
 import os
 import secrets
 import shlex
-import stat
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +155,7 @@ def _create(root: Path) -> None:
 
 def _require_made_here(root: Path) -> None:
     """One that came with somebody's repository has keys that they know, and a Temporal that runs what they wrote."""
-    if stat.S_IMODE(root.stat().st_mode) & 0o077:
+    if root.stat().st_mode & 0o066:
         raise CannotStart(
             f"{root} is open to others, as `hybridci up` leaves no data directory: it came with a repository or an "
             f"archive, whose author knows its keys. If it is yours, `chmod 700 {shlex.quote(str(root))}`; else choose "

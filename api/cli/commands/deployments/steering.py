@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli.client.connection import USAGE, CliError
 from api.cli.client.http import ApiClient
 from api.cli.commands.common import AsJson, DataDir, example, open_api, sub_app
 from api.cli.commands.deployments.lookup import (
@@ -63,7 +64,7 @@ def approve(
     as_json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Say yes to a version in the environment that waits for it."""
+    """Say yes to a version in the environment that waits for it; by its service alone while no other waits."""
     body: dict[str, Any] = {"comment": comment, "environment": environment, "git_commit_sha": commit, "by": by}
     with open_api(data_dir) as api:
         deployment_id = _to_be_approved(api, deployment)
@@ -195,12 +196,22 @@ def release(
 
 
 def _to_be_approved(api: ApiClient, text: str) -> str:
-    """The id; a service's name means the newest that waits for approval, whatever else is on its way."""
+    """The id; a service's name means the one that waits for approval, whatever else is on its way. Of several
+    none is meant: one may have come after whoever types this has looked. Raises CliError.
+    """
+    waiting: dict[str, DeploymentSummary] = {}
 
     def waits(deployment: DeploymentSummary) -> bool:
-        return is_on_its_way(deployment) and waits_for_approval(api.deployment(deployment.deployment_id))
+        waiting_now = is_on_its_way(deployment) and waits_for_approval(api.deployment(deployment.deployment_id))
+        if waiting_now:
+            waiting[deployment.deployment_id] = deployment
+        return waiting_now
 
-    return find_deployment(api, text, prefer=waits)
+    found = find_deployment(api, text, prefer=waits)
+    if len({(each.version, each.git_commit_sha) for each in waiting.values()}) > 1:
+        ways = ", ".join(f"{each.deployment_id[:8]} ({each.version})" for each in list(waiting.values())[:10])
+        raise CliError(f"More than one of them waits for an approval: {ways}. Say by its id which one you mean.", USAGE)
+    return found
 
 
 def _so_far(deployment: Deployment) -> str:
