@@ -32,8 +32,10 @@ WAITING: Final = (
 )
 """Deployments that can wait for somebody: some of those that are live wait for a person's decision."""
 ENDED: Final = (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK)
+MOST_WAITING: Final = 50
+"""So many of each status are shown, of those that wait: the newest."""
 MOST_OF_A_STATUS: Final = 15
-"""So many deployments of each of these, and failed jobs, are looked at; the newest."""
+"""So many of those that have ended, and of failed jobs, are looked at: the newest."""
 MOST_DEAD_LETTERS: Final = 30
 MOST_SERVICES: Final = 20
 MOST_AGENTS: Final = 100

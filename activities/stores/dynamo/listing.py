@@ -89,6 +89,8 @@ class ListPart:
     keep: Keep | None = None
     drops: bool = False
     """Whether ``keep`` can leave some out."""
+    rare: bool = False
+    """Few entries are wanted: as many as may be are looked at from the first query on."""
     most: int = MOST_AT_ONCE
 
     @property
@@ -186,7 +188,7 @@ class Lister:
 
             async def read(shard: _Shard, share: int = share, tries: int = tries) -> None:
                 part = parts[shard.part]
-                limit = min(part.most, share * 4**tries) if part.filtered else share
+                limit = part.most if part.rare else min(part.most, share * 4**tries) if part.filtered else share
                 await self._read({**requests[shard.part], "Limit": limit}, parts, shard, anchor, query.limit)
 
             await asyncio.gather(*(read(shard) for shard in reads))
