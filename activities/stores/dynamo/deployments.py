@@ -217,7 +217,7 @@ def _part(query: DeploymentQuery) -> ListPart:
     name, filters = _list_and_filters(query)
     if query.commit is None and query.branch is None and query.author is None:
         choice = Choice(holds=(_WAITS,)) if query.waits else Choice()
-        return ListPart(name, filters=filters, choice=choice, rare=query.waits)
+        return ListPart(name, filters=filters, choice=choice, rare=query.waits and query.status is not None)
 
     async def asked_for(_: int, entries: Sequence[Entry]) -> list[Entry]:
         summaries = load_deployment_summaries([entry["summary"]["S"] for entry in entries])
