@@ -65,7 +65,7 @@ _GENTLE: Final = frozenset({AskKind.WAITS, AskKind.HOLD, AskKind.FREEZE})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Answered:
     """What the API answered; what could not be asked for is left out. ``dead_letters``: how many there are in all."""
 
     unwell: Sequence[FieldError] = ()
@@ -128,7 +128,7 @@ class Broken:
         return f"/{'jobs' if self.job else 'deployments'}/{self.name}"
 
 
-def asks_of(found: Found, now: int) -> list[Ask]:
+def asks_of(found: Answered, now: int) -> list[Ask]:
     """What waits: what stops everything first, then each kind; of deployments what is wrong first, the oldest first."""
     return [
         *(Ask(AskKind.PART, "not well", each.field, "/", each.message, each.field) for each in found.unwell),
@@ -141,7 +141,7 @@ def asks_of(found: Found, now: int) -> list[Ask]:
     ]
 
 
-def broken_of(found: Found, now: int) -> list[Broken]:
+def broken_of(found: Answered, now: int) -> list[Broken]:
     """What ended badly in the last hours, newest first, each once. What somebody cancelled is not among it."""
     rows = {row.path: row for row in (*map(_of_job, (*found.failed, *found.dead)), *_of_ended(found.ended))}
     since = now - HOURS * _HOUR_MS

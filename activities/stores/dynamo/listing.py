@@ -89,9 +89,9 @@ class ListPart:
     keep: Keep | None = None
     drops: bool = False
     """Whether ``keep`` can leave some out."""
+    most: int = MOST_AT_ONCE
     rare: bool = False
     """Few entries are wanted, of a list that is not long: the first query looks at as many as may be, however old."""
-    most: int = MOST_AT_ONCE
 
     @property
     def filtered(self) -> bool:

@@ -27,8 +27,8 @@ from api.needs import (
     MOST_SERVICES,
     MOST_WAITING,
     WAITING,
+    Answered,
     AskKind,
-    Found,
     asks_of,
     broken_of,
     unwell_agents,
@@ -51,7 +51,7 @@ _IN_BOXES: Final = frozenset({AskKind.PART, AskKind.STUCK})
 _DASHBOARD: Final = "/api/dashboard"
 
 
-class Health(Tolerant):
+class ShownHealth(Tolerant):
     """Of a problem, ``detail`` and ``errors`` say what is not well; how it is all the same, the rest."""
 
     detail: str = ""
@@ -88,7 +88,7 @@ async def overview(request: Request) -> Response:
         api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": MOST_SERVICES}),
     )
     summary = work.summary
-    found = Found(
+    found = Answered(
         unwell=health.errors,
         stuck=[StuckWorkflow.model_validate(each.model_dump()) for each in health.items],
         pools=pools,
@@ -151,12 +151,12 @@ async def _of_statuses(
     return [each for found in pages for each in found.items]
 
 
-async def _health(api: Inside) -> Health:
+async def _health(api: Inside) -> ShownHealth:
     """What is stuck, and what is down: the page is needed just then."""
     try:
-        return Health.model_validate_json((await api.ask("GET", "/health/system")).body)
+        return ShownHealth.model_validate_json((await api.ask("GET", "/health/system")).body)
     except RefusedByApi as refused:
-        return Health.model_validate_json(refused.body)
+        return ShownHealth.model_validate_json(refused.body)
 
 
 async def _pools(api: Inside) -> list[PoolView]:

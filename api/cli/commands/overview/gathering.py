@@ -31,7 +31,7 @@ from api.needs import (
     MOST_SERVICES,
     MOST_WAITING,
     WAITING,
-    Found,
+    Answered,
 )
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import LanePage
@@ -67,9 +67,9 @@ class Gathered:
     untold: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def told(self) -> Found:
+    def told(self) -> Answered:
         """What the rules are asked with."""
-        return Found(
+        return Answered(
             unwell=[FieldError.model_validate(each) for each in self.health.get("errors", [])],
             stuck=[StuckWorkflow.model_validate(each) for each in self.health.get("items", [])],
             pools=self.pools.items,
