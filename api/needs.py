@@ -32,8 +32,10 @@ WAITING: Final = (
 )
 """Deployments that can wait for somebody: some of those that are live wait for a person's decision."""
 ENDED: Final = (DeploymentStatus.FAILED, DeploymentStatus.ROLLED_BACK)
+MOST_WAITING: Final = 50
+"""So many of each status are shown, of those that wait: the newest."""
 MOST_OF_A_STATUS: Final = 15
-"""So many deployments of each of these, and failed jobs, are looked at; the newest."""
+"""So many of those that have ended, and of failed jobs, are looked at: the newest."""
 MOST_DEAD_LETTERS: Final = 30
 MOST_SERVICES: Final = 20
 MOST_AGENTS: Final = 100
@@ -63,7 +65,7 @@ _GENTLE: Final = frozenset({AskKind.WAITS, AskKind.HOLD, AskKind.FREEZE})
 
 
 @dataclass(frozen=True, slots=True)
-class NeedsInput:
+class Answered:
     """What the API answered; what could not be asked for is left out. ``dead_letters``: how many there are in all."""
 
     unwell: Sequence[FieldError] = ()
@@ -126,7 +128,7 @@ class Broken:
         return f"/{'jobs' if self.job else 'deployments'}/{self.name}"
 
 
-def asks_of(found: NeedsInput, now: int) -> list[Ask]:
+def asks_of(found: Answered, now: int) -> list[Ask]:
     """What waits: what stops everything first, then each kind; of deployments what is wrong first, the oldest first."""
     return [
         *(Ask(AskKind.PART, "not well", each.field, "/", each.message, each.field) for each in found.unwell),
@@ -139,7 +141,7 @@ def asks_of(found: NeedsInput, now: int) -> list[Ask]:
     ]
 
 
-def broken_of(found: NeedsInput, now: int) -> list[Broken]:
+def broken_of(found: Answered, now: int) -> list[Broken]:
     """What ended badly in the last hours, newest first, each once. What somebody cancelled is not among it."""
     rows = {row.path: row for row in (*map(_of_job, (*found.failed, *found.dead)), *_of_ended(found.ended))}
     since = now - HOURS * _HOUR_MS

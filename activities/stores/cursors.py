@@ -31,7 +31,7 @@ _SINCE_THEN: Final = ("cause", "job_id", "since", "until")
 _ADDED: Final[Mapping[type, tuple[str, ...]]] = {
     EventQuery: ("environment", "pool"),
     JobQuery: ("repository", "branch", "commit", "service", "author", "labels", *_SINCE_THEN),
-    DeploymentQuery: ("branch", "commit", "author"),
+    DeploymentQuery: ("branch", "commit", "author", "waits"),
 }
 """What lists could not be asked for before leaves their cursors of before as they are."""
 

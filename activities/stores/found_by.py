@@ -61,6 +61,8 @@ def matches_deployment(query: DeploymentQuery, deployment: DeploymentSummary) ->
     wanted = ((query.service_name, deployment.service_name), (query.status, deployment.status))
     if not all(asked is None or asked == has for asked, has in wanted):
         return False
+    if query.waits and deployment.waits_for is None:
+        return False
     asked = _values(query.commit, query.branch, query.author)
     return asked.items() <= _values(deployment.git_commit_sha, deployment.git_ref, deployment.git_author).items()
 

@@ -73,8 +73,13 @@ class Checks:
         return await _wrong(self._of_whole, self._whole)
 
     async def last_seal(self) -> SignedSeal | None:
-        """Of the audit trail, as old as ``whole`` may be. Raises Unavailable, ValueError."""
-        return await self._seal.get(_SEAL)
+        """Of the audit trail, as old as ``whole`` may be; that there is none yet is never kept. Raises Unavailable,
+        ValueError.
+        """
+        found = await self._seal.get(_SEAL)
+        if found is None:
+            self._seal.forget(_SEAL)
+        return found
 
     def forget(self) -> None:
         """Ask anew."""

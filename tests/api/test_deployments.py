@@ -104,6 +104,8 @@ async def test_deployments_are_listed_by_service_and_status(bench: Bench) -> Non
     assert await listed(DEPLOYMENTS, commit="c" * 40) == {ours[0]}
     assert await listed(DEPLOYMENTS, branch="refs/heads/hotfix", author="Bob <bob@example.com>") == {ours[0]}
     assert await listed(DEPLOYMENTS, branch="hotfix", service_name="search") == set()
+    assert await listed(DEPLOYMENTS, waits="true") == set()
+    assert await listed(DEPLOYMENTS, waits="false", status="live") == {ours[1]}
     for path in (f"{DEPLOYMENTS}/service/checkout", "/api/dashboard/services/checkout/deployments"):
         assert await listed(path, branch="hotfix") == {ours[0]}
         assert await listed(path) == set(ours)

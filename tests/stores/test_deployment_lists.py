@@ -139,3 +139,22 @@ async def test_deployments_are_found_by_what_is_fixed_at_their_creation(
         assert (page.items, page.stopped_early) == ([], True)
         assert page.looked_at is not None
         assert 0 < page.looked_at < 150
+
+
+async def test_those_that_wait_are_found_among_many_that_do_not(releases: ReleaseStores) -> None:
+    """Live ones do not wait, but for the few whose rollback waits for a person's word: older than many others."""
+    made = [make_deployment(created_at=NOON + number, status=LIVE) for number in range(60)]
+    told = 'nobody knows what "runs" there'
+    waits = make_deployment(created_at=NOON - 1, status=LIVE, waits_for=told)
+    said = make_deployment(created_at=NOON - 2, status=LIVE, error_message='"waits_for":"x"')
+    other = make_deployment(created_at=NOON - 3, service_name="cart", waits_for="its turn")
+    await keep(releases, [*made, waits, said, other])
+    for query, found in (
+        (DeploymentQuery(status=LIVE, waits=True, limit=2), [waits]),
+        (DeploymentQuery(waits=True, limit=1), [waits, other]),
+        (DeploymentQuery(waits=True, service_name="cart"), [other]),
+        (DeploymentQuery(waits=True, author="nobody@example.com"), []),
+    ):
+        assert await all_pages(releases.deployments, query) == [each.summary() for each in found]
+    page = await releases.deployments.list(DeploymentQuery(status=LIVE, waits=True, limit=50))
+    assert [each.waits_for for each in page.items] == [told]

@@ -17,7 +17,7 @@ from activities.stores.dynamo.items import (
     list_moves,
     read_document,
 )
-from activities.stores.dynamo.listing import ONE_BY_ONE, Entry, Lister, ListPart
+from activities.stores.dynamo.listing import ONE_BY_ONE, Choice, Entry, Lister, ListPart
 from activities.stores.dynamo.table import (
     ALL_LIST,
     DAY_RETENTION_SECONDS,
@@ -49,6 +49,8 @@ from workflows.contracts.deployments.deployment import (
 )
 from workflows.contracts.deployments.versions import VersionClaim, claim_of, require_same_commit
 
+_WAITS = '"waits_for":"'
+"""Of the summary's JSON, in which no text can hold an unescaped quotation mark."""
 _TOTAL = "total"
 _CREATED = "created"
 
@@ -214,7 +216,8 @@ def _part(query: DeploymentQuery) -> ListPart:
     """There are few deployments beside the jobs: who asks for a commit, a branch or an author looks at one by one."""
     name, filters = _list_and_filters(query)
     if query.commit is None and query.branch is None and query.author is None:
-        return ListPart(name, filters=filters)
+        choice = Choice(holds=(_WAITS,)) if query.waits else Choice()
+        return ListPart(name, filters=filters, choice=choice, rare=query.waits and query.status is not None)
 
     async def asked_for(_: int, entries: Sequence[Entry]) -> list[Entry]:
         summaries = load_deployment_summaries([entry["summary"]["S"] for entry in entries])

@@ -90,6 +90,8 @@ class ListPart:
     drops: bool = False
     """Whether ``keep`` can leave some out."""
     most: int = MOST_AT_ONCE
+    rare: bool = False
+    """Few entries are wanted, of a list that is not long: the first query looks at as many as may be, however old."""
 
     @property
     def filtered(self) -> bool:
@@ -186,7 +188,7 @@ class Lister:
 
             async def read(shard: _Shard, share: int = share, tries: int = tries) -> None:
                 part = parts[shard.part]
-                limit = min(part.most, share * 4**tries) if part.filtered else share
+                limit = part.most if part.rare else min(part.most, share * 4**tries) if part.filtered else share
                 await self._read({**requests[shard.part], "Limit": limit}, parts, shard, anchor, query.limit)
 
             await asyncio.gather(*(read(shard) for shard in reads))
@@ -237,9 +239,12 @@ class Lister:
             part += 1
         oldest = place(parts[part].choice.since, "")
         return _Shard(
-            number, position, position, self._windows.width(parts[part].name, limit), part=part,
+            number, position, position, self._width(parts[part], limit), part=part,
             exhausted=position is not None and position < oldest,  # DynamoDB refuses to begin outside of a range
         )  # fmt: skip
+
+    def _width(self, part: ListPart, limit: int) -> int:
+        return 0 if part.rare else self._windows.width(part.name, limit)
 
     async def _read(
         self, request: "QueryInputTypeDef", parts: Sequence[ListPart], shard: _Shard, anchor: int, wanted: int
@@ -278,7 +283,7 @@ class Lister:
             shard.read_to, shard.window = place(oldest, ""), Windows.wider(shard.window)
         elif shard.part + 1 < len(parts):
             shard.part, shard.trying, shard.matching = shard.part + 1, 0, []
-            shard.read_to, shard.window = place(since, ""), self._windows.width(parts[shard.part].name, wanted)
+            shard.read_to, shard.window = place(since, ""), self._width(parts[shard.part], wanted)
         else:
             shard.exhausted = True
         if not items and not shard.exhausted:

@@ -25,9 +25,10 @@ from api.needs import (
     MOST_DEAD_LETTERS,
     MOST_OF_A_STATUS,
     MOST_SERVICES,
+    MOST_WAITING,
     WAITING,
+    Answered,
     AskKind,
-    NeedsInput,
     asks_of,
     broken_of,
     unwell_agents,
@@ -50,7 +51,7 @@ _IN_BOXES: Final = frozenset({AskKind.PART, AskKind.STUCK})
 _DASHBOARD: Final = "/api/dashboard"
 
 
-class OverviewHealth(Tolerant):
+class ShownHealth(Tolerant):
     """Of a problem, ``detail`` and ``errors`` say what is not well; how it is all the same, the rest."""
 
     detail: str = ""
@@ -87,7 +88,7 @@ async def overview(request: Request) -> Response:
         api.get(f"{_DASHBOARD}/lanes", LanePage, {"limit": MOST_SERVICES}),
     )
     summary = work.summary
-    found = NeedsInput(
+    found = Answered(
         unwell=health.errors,
         stuck=[StuckWorkflow.model_validate(each.model_dump()) for each in health.items],
         pools=pools,
@@ -131,8 +132,8 @@ async def _work(api: Inside) -> Work:
             _jobs(api, "/api/queue/dead-letters", summary.jobs_dead_lettered, limit=MOST_DEAD_LETTERS),
             _jobs(api, f"{_DASHBOARD}/jobs/running", summary.jobs_running, limit=_MOST_JOBS),
             _jobs(api, f"{_DASHBOARD}/jobs", summary.jobs_failed, status="failed", limit=MOST_OF_A_STATUS),
-            _of_statuses(api, summary, WAITING),
-            _of_statuses(api, summary, ENDED),
+            _of_statuses(api, summary, WAITING, limit=MOST_WAITING, waits=True),
+            _of_statuses(api, summary, ENDED, limit=MOST_OF_A_STATUS),
         ),
     )
 
@@ -141,24 +142,21 @@ async def _jobs(api: Inside, path: str, count: int, **query: str | int) -> list[
     return (await api.get(path, JobPage, query)).items if count else []
 
 
-async def _of_statuses(api: Inside, summary: Summary, statuses: Sequence[DeploymentStatus]) -> list[DeploymentSummary]:
+async def _of_statuses(
+    api: Inside, summary: Summary, statuses: Sequence[DeploymentStatus], **query: int
+) -> list[DeploymentSummary]:
     present = [status for status in statuses if summary.deployments_by_status.get(status.value)]
-    found = await asyncio.gather(*(_of_status(api, status) for status in present))
-    return [each for some in found for each in some]
+    path = f"{_DASHBOARD}/deployments"
+    pages = await asyncio.gather(*(api.get(path, DeploymentPage, {**query, "status": each}) for each in present))
+    return [each for found in pages for each in found.items]
 
 
-async def _of_status(api: Inside, status: DeploymentStatus) -> list[DeploymentSummary]:
-    return (
-        await api.get(f"{_DASHBOARD}/deployments", DeploymentPage, {"status": status, "limit": MOST_OF_A_STATUS})
-    ).items
-
-
-async def _health(api: Inside) -> OverviewHealth:
+async def _health(api: Inside) -> ShownHealth:
     """What is stuck, and what is down: the page is needed just then."""
     try:
-        return OverviewHealth.model_validate_json((await api.ask("GET", "/health/system")).body)
+        return ShownHealth.model_validate_json((await api.ask("GET", "/health/system")).body)
     except RefusedByApi as refused:
-        return OverviewHealth.model_validate_json(refused.body)
+        return ShownHealth.model_validate_json(refused.body)
 
 
 async def _pools(api: Inside) -> list[PoolView]:

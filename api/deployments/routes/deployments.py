@@ -48,6 +48,7 @@ class ServiceDeploymentQuery(PageQuery):
     author: Annotated[ShortLine, Field(min_length=1)] | None = Field(
         default=None, description="An address or a name, as the deployment has it."
     )
+    waits: bool = Field(default=False, description="Only those that wait: for a person, for their turn, for a time.")
 
 
 class DeploymentListQuery(ServiceDeploymentQuery):

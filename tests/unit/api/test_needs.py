@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.agents.schemas import AgentView
-from api.needs import AskKind, NeedsInput, asks_of, broken_of, unwell_agents
+from api.needs import Answered, AskKind, asks_of, broken_of, unwell_agents
 from tests.stores.lives import NOON, make_job
 from workflows.contracts.agents import AgentStatus
 from workflows.contracts.deployments.deployment import DeploymentStatus, DeploymentSummary
@@ -32,7 +32,7 @@ def test_decisions_and_failed_rollbacks_come_first_then_the_oldest() -> None:
         _deployment(DeploymentStatus.FAILED, NOON + 3, cause="rollback_failed", error_message="no target"),
         _deployment(DeploymentStatus.FAILED, NOON, cause="build_failed"),
     ]
-    asks = asks_of(NeedsInput(waiting=found[:5], ended=found[5:]), NOON)
+    asks = asks_of(Answered(waiting=found[:5], ended=found[5:]), NOON)
     assert [(ask.label, ask.words) for ask in asks] == [
         ("decide", "is not rolled back by itself"),
         ("rollback failed", "no target"),
@@ -48,7 +48,7 @@ def test_dead_letters_are_told_by_cause_and_how_many_of_how_many() -> None:
         make_job(cause="exit_code", error_message="older"),
         make_job(cause=None),
     ]
-    first, second = asks_of(NeedsInput(dead=[job.summary() for job in jobs], dead_letters=70), NOON)
+    first, second = asks_of(Answered(dead=[job.summary() for job in jobs], dead_letters=70), NOON)
     assert (first.title, first.words) == ("exit code", "2 of 70 dead letters; the last: the newest")
     assert (second.title, second.words) == ("unknown", "1 of 70 dead letters; the last: no message")
     assert (first.path, second.path) == ("/dead-letters?cause=exit_code", "/dead-letters"), "to those that are meant"
@@ -59,16 +59,16 @@ def test_holds_and_freezes_in_force_have_their_owner_and_their_end() -> None:
         stop_id="sale", kind=StopKind.FREEZE, name="Sale", scope=StopScope(all_services=True), starts_at=NOON, by="ann",
         reason="the sale", ends_at=NOON + 10, created_at=NOON,
     )  # fmt: skip
-    (ask,) = asks_of(NeedsInput(stops=[stop, stop.model_copy(update={"starts_at": NOON + 5})]), NOON + 1)
+    (ask,) = asks_of(Answered(stops=[stop, stop.model_copy(update={"starts_at": NOON + 5})]), NOON + 1)
     assert (ask.kind, ask.by, ask.ends_at, ask.words) == ("freeze", "ann", NOON + 10, "all services: the sale")
     assert ask.path == "/freezes#stop-sale", "where it is ended"
-    assert asks_of(NeedsInput(stops=[stop]), NOON + 11) == []
+    assert asks_of(Answered(stops=[stop]), NOON + 11) == []
 
 
 def test_an_environment_on_hold_waits_for_whoever_holds_it() -> None:
     held = LanePlace(environment="production", line=[], stops=[], hold=Hold(by="ann", reason="inventory", at=NOON))
     free = LanePlace(environment="staging", line=[], stops=[])
-    (ask,) = asks_of(NeedsInput(lanes=[Lane(service_name="checkout", coming=[], places=[free, held])]), NOON)
+    (ask,) = asks_of(Answered(lanes=[Lane(service_name="checkout", coming=[], places=[free, held])]), NOON)
     assert (ask.title, ask.path, ask.words, ask.by) == (
         "checkout production", "/services/checkout", "inventory", "ann"
     )  # fmt: skip
@@ -79,19 +79,19 @@ def test_what_broke_is_told_newest_first_and_not_for_ever() -> None:
     old = make_job(status=JobStatus.FAILED, completed_at=NOON - 100).summary()
     back = _deployment(DeploymentStatus.ROLLED_BACK, NOON + 1, error_message="errors", completed_at=NOON + 5)
     later = NOON + 24 * 3_600_000  # what ended before noon is older than a day
-    rows = broken_of(NeedsInput(failed=[job, old], ended=[back]), later)
+    rows = broken_of(Answered(failed=[job, old], ended=[back]), later)
     assert [(row.status, row.words) for row in rows] == [("rolled_back", "errors"), ("failed", "exit code 1")]
     ended = {"completed_at": NOON + 9}
     cancelled = _deployment(DeploymentStatus.FAILED, cause="cancelled", error_message="ann cancelled it.", **ended)
     failed = _deployment(DeploymentStatus.FAILED, cause="build_failed", **ended)
-    assert [row.words for row in broken_of(NeedsInput(ended=[cancelled, failed]), later)] == ["build_failed"]
+    assert [row.words for row in broken_of(Answered(ended=[cancelled, failed]), later)] == ["build_failed"]
 
 
 def test_a_job_that_broke_stands_once_and_the_newest_stay() -> None:
     dead = make_job(status=JobStatus.DEAD_LETTERED, completed_at=NOON).summary()
-    assert [row.path for row in broken_of(NeedsInput(failed=[dead], dead=[dead]), NOON)] == [f"/jobs/{dead.job_id}"]
+    assert [row.path for row in broken_of(Answered(failed=[dead], dead=[dead]), NOON)] == [f"/jobs/{dead.job_id}"]
     many = [make_job(job_id=f"job-{at}", status=JobStatus.FAILED, completed_at=NOON + at).summary() for at in range(20)]
-    assert [row.at - NOON for row in broken_of(NeedsInput(failed=many), NOON)] == [19, 18, 17, 16, 15, 14, 13, 12]
+    assert [row.at - NOON for row in broken_of(Answered(failed=many), NOON)] == [19, 18, 17, 16, 15, 14, 13, 12]
 
 
 def test_what_stops_all_comes_first_and_each_kind_says_whose_it_is() -> None:
@@ -100,7 +100,7 @@ def test_what_stops_all_comes_first_and_each_kind_says_whose_it_is() -> None:
     )  # fmt: skip
     unwell = [FieldError(field="worker", message="none asks for work")]
     waiting = [_deployment(DeploymentStatus.STAGED, waits_for="for approval", environment="production")]
-    asks = asks_of(NeedsInput(unwell=unwell, stuck=[stuck], waiting=waiting), NOON)
+    asks = asks_of(Answered(unwell=unwell, stuck=[stuck], waiting=waiting), NOON)
     assert [(ask.kind, ask.tone, ask.name) for ask in asks] == [
         (AskKind.PART, "bad", "worker"),
         (AskKind.STUCK, "bad", 'hybridci repair job 1 --reason "…"'),

@@ -316,7 +316,7 @@ class Deployment(Tolerant):
 class DeploymentQuery(Tolerant):
     """Which deployments a list shows, newest first: those of which all this holds. At most one of ``service_name`` and
     ``status`` chooses a list; the rest filters. ``branch`` with or without ``refs/heads/``; ``author`` is anybody as a
-    commit names them.
+    commit names them. ``waits``: only those that say what they wait for.
     """
 
     service_name: str | None = None
@@ -324,6 +324,7 @@ class DeploymentQuery(Tolerant):
     branch: str | None = None
     commit: str | None = None
     author: str | None = None
+    waits: bool = False
     limit: int = Field(default=50, ge=1, le=100)
     cursor: str | None = None
 

@@ -106,6 +106,9 @@ def list_deployments(
     branch: Annotated[str | None, typer.Option(help="Only those of this branch.")] = None,
     commit: Annotated[str | None, typer.Option(help="Only those of this commit, its whole id.")] = None,
     author: Annotated[str | None, typer.Option(help="Only those whose commit is this person's.")] = None,
+    waits: Annotated[
+        bool, typer.Option("--waits", help="Only those that wait: for a person, their turn, a time.")
+    ] = False,
     limit: Limit = 20,
     cursor: Cursor = None,
     everything: All = False,
@@ -115,6 +118,7 @@ def list_deployments(
     """List deployments, newest first."""
     with open_api(data_dir) as api:
         filters = {"service_name": service, "status": status, "branch": branch, "commit": commit, "author": author}
+        filters |= {"waits": "true"} if waits else {}
         page = api.page(DEPLOYMENTS, filters, limit=None if everything else limit, cursor=cursor)
     show_deployments(page, as_json=as_json, everything=everything)
 

@@ -7,13 +7,32 @@ means (``needs``).
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 from api.agents.schemas import AgentViews, PoolViews
 from api.cli.client.connection import CliError
-from api.cli.client.http import DEAD_LETTERS, DEPLOYMENTS, JOBS, ApiClient, KeyMayNot, Params, Unreachable
+from api.cli.client.http import (
+    DEAD_LETTERS,
+    DEPLOYMENTS,
+    JOBS,
+    ApiClient,
+    ApiRefused,
+    KeyMayNot,
+    Params,
+    Unreachable,
+)
 from api.cli.commands.stuck import read_health
-from api.needs import ENDED, MOST_AGENTS, MOST_DEAD_LETTERS, MOST_OF_A_STATUS, MOST_SERVICES, WAITING, NeedsInput
+from api.needs import (
+    ENDED,
+    MOST_AGENTS,
+    MOST_DEAD_LETTERS,
+    MOST_OF_A_STATUS,
+    MOST_SERVICES,
+    MOST_WAITING,
+    WAITING,
+    Answered,
+)
 from workflows.contracts.deployments.deployment import DeploymentPage, DeploymentStatus, DeploymentSummary
 from workflows.contracts.deployments.lanes import LanePage
 from workflows.contracts.deployments.line import LineStop
@@ -48,9 +67,9 @@ class Gathered:
     untold: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def told(self) -> NeedsInput:
+    def told(self) -> Answered:
         """What the rules are asked with."""
-        return NeedsInput(
+        return Answered(
             unwell=[FieldError.model_validate(each) for each in self.health.get("errors", [])],
             stuck=[StuckWorkflow.model_validate(each) for each in self.health.get("items", [])],
             pools=self.pools.items,
@@ -70,8 +89,8 @@ def gather(api: ApiClient) -> Gathered:
     found = Gathered(person=api.request("POST", "/auth/validate"))
     asked: dict[str, Callable[[], Any]] = {
         "summary": lambda: api.get(f"{_DASHBOARD}/summary", {"recent_jobs": 0}),
-        "waiting": lambda: _of_statuses(api, WAITING),
-        "ended": lambda: _of_statuses(api, ENDED),
+        "waiting": lambda: waiting(api),
+        "ended": lambda: _of_statuses(api, ENDED, {"limit": MOST_OF_A_STATUS}),
         "dead": lambda: _jobs(api, DEAD_LETTERS, {"limit": MOST_DEAD_LETTERS}),
         "failed": lambda: _jobs(api, JOBS, {"status": "failed", "limit": MOST_OF_A_STATUS}),
         "running": lambda: _jobs(api, f"{JOBS}/running", {"limit": _RUNNING}),
@@ -107,8 +126,18 @@ def _told(found: Gathered, name: str, ask: Callable[[], Any]) -> Any:
     return None
 
 
-def _of_statuses(api: ApiClient, statuses: Sequence[DeploymentStatus]) -> list[DeploymentSummary]:
-    pages = [api.get(DEPLOYMENTS, {"status": status, "limit": MOST_OF_A_STATUS}) for status in statuses]
+def waiting(api: ApiClient) -> list[DeploymentSummary]:
+    """Deployments that wait. An API of before that filter shows the newest, whether they do or not. Raises CliError."""
+    try:
+        return _of_statuses(api, WAITING, {"limit": MOST_WAITING, "waits": True})
+    except ApiRefused as refused:
+        if refused.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise
+        return _of_statuses(api, WAITING, {"limit": MOST_WAITING})
+
+
+def _of_statuses(api: ApiClient, statuses: Sequence[DeploymentStatus], query: Params) -> list[DeploymentSummary]:
+    pages = [api.get(DEPLOYMENTS, {**query, "status": status}) for status in statuses]
     return [each for page in pages for each in DeploymentPage.model_validate(page).items]
 
 

@@ -1,5 +1,6 @@
 """What `status` says waits for somebody, and with which command; and what `doctor` says of agents."""
 
+import json
 import os
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -12,7 +13,7 @@ from api.agents.schemas import AgentViews, PoolViews
 from api.cli.client.connection import ApiConnection
 from api.cli.client.http import ApiClient
 from api.cli.commands.overview.findings import EXIT_CODES, Grade, PartFinding, bad, ok, tell, warn, worst
-from api.cli.commands.overview.gathering import Gathered
+from api.cli.commands.overview.gathering import Gathered, waiting
 from api.cli.commands.overview.needs import agents_of, broke, needs_of
 from api.cli.commands.overview.temporal_checks import temporal, words_of
 from tests import servers
@@ -151,6 +152,37 @@ def test_a_temporal_that_is_not_there_is_told_in_our_own_words(
 )
 def test_what_the_sdk_raises_is_not_passed_on(error: Exception, words: str) -> None:
     assert words_of(error, "t:7233")[0] == words
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_what_waits_is_asked_for_as_the_api_can_tell_it(old: bool) -> None:
+    """One of before that filter refuses it; the newest of each status are asked for then."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            refused = old and "waits" in self.path
+            problem = {"detail": "no", "errors": [{"field": "waits", "message": "is not a parameter"}], "code": "x"}
+            body = json.dumps(problem if refused else {"items": []}).encode()
+            self.send_response(422 if refused else 200)
+            self.send_header("Content-Type", "application/problem+json" if refused else "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        with ApiClient(ApiConnection(f"http://127.0.0.1:{server.server_address[1]}", "k")) as api:
+            assert waiting(api) == []
+        server.shutdown()
+        thread.join()
+    with_filter = [path for path in asked if "waits=true" in path]
+    assert (len(asked), len(with_filter)) == ((6, 1) if old else (5, 5))
 
 
 def test_the_worst_decides() -> None:
