@@ -13,7 +13,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, Describe
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.temporal.versions import Poller
+from api.temporal.versions import WorkerPoll
 from workflows.contracts.errors import Unavailable
 
 _TIMEOUT: Final = timedelta(seconds=5)
@@ -67,10 +67,10 @@ class TaskQueues:
         last = max(poller.last_access_time.ToMilliseconds() for poller in found.pollers)
         return Attendance(max(0, now - last) / 1000, _oldest_wait(found))
 
-    async def pollers(self, queue: str) -> list[Poller]:
+    async def pollers(self, queue: str) -> list[WorkerPoll]:
         """Who asked for its workflow tasks in the last five minutes, and of which build."""
         found = await self._described(queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
-        return [] if found is None else [_poller(each) for each in found.pollers]
+        return [] if found is None else [_poll_of(each) for each in found.pollers]
 
     async def _described(self, queue: str, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse | None:
         request = DescribeTaskQueueRequest(
@@ -87,9 +87,9 @@ class TaskQueues:
             raise Unavailable(f"Temporal did not say how much waits in {queue} ({error.status.name}).") from error
 
 
-def _poller(info: PollerInfo) -> Poller:
+def _poll_of(info: PollerInfo) -> WorkerPoll:
     build_id = info.deployment_options.build_id or info.worker_version_capabilities.build_id
-    return Poller(identity=info.identity, build_id=build_id, asked_at=info.last_access_time.ToMilliseconds())
+    return WorkerPoll(identity=info.identity, build_id=build_id, asked_at=info.last_access_time.ToMilliseconds())
 
 
 def _oldest_wait(found: DescribeTaskQueueResponse) -> float:

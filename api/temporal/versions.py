@@ -36,7 +36,7 @@ class ProcessSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Poller:
+class WorkerPoll:
     """Who asks Temporal for a queue's work. ``build_id`` is empty where it tells none."""
 
     identity: str
@@ -44,18 +44,20 @@ class Poller:
     asked_at: int
 
 
-async def _nobody() -> list[Poller]:
+async def _nobody() -> list[WorkerPoll]:
     return []
 
 
 class RunningVersions:
     """Of one API process. ``pollers``: those of the control workers' queue; a little old, so that no page waits."""
 
-    def __init__(self, pollers: Callable[[], Awaitable[list[Poller]]] = _nobody, clock: Clock = epoch_millis) -> None:
+    def __init__(
+        self, pollers: Callable[[], Awaitable[list[WorkerPoll]]] = _nobody, clock: Clock = epoch_millis
+    ) -> None:
         self._clock = clock
         self._gateways: Newest[str, ProcessSeen] = Newest(_MOST_GATEWAYS)
 
-        async def read(_: str) -> list[Poller]:
+        async def read(_: str) -> list[WorkerPoll]:
             return await pollers()
 
         self._workers = Cached(read, KEPT_SECONDS)

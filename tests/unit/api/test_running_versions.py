@@ -1,17 +1,17 @@
 """Which versions of control workers and gateways are known to be at work."""
 
-from api.temporal.versions import GATEWAY, SILENT_MS, WORKER, Poller, RunningVersions
+from api.temporal.versions import GATEWAY, SILENT_MS, WORKER, RunningVersions, WorkerPoll
 from workflows.contracts.errors import Unavailable
 
 NOW = 1_796_000_000_000
 
 
 async def test_workers_are_told_by_their_polls_and_gateways_by_their_questions() -> None:
-    async def pollers() -> list[Poller]:
+    async def pollers() -> list[WorkerPoll]:
         return [
-            Poller("9@host-b", "1.5.0", NOW - 1), Poller("7@host-a", "1.4.0", NOW - SILENT_MS),
-            Poller("8@gone", "1.4.0", NOW - SILENT_MS - 1), Poller("1@old", "", NOW),
-            Poller("2@odd", "5f8ad80b<script>", NOW),
+            WorkerPoll("9@host-b", "1.5.0", NOW - 1), WorkerPoll("7@host-a", "1.4.0", NOW - SILENT_MS),
+            WorkerPoll("8@gone", "1.4.0", NOW - SILENT_MS - 1), WorkerPoll("1@old", "", NOW),
+            WorkerPoll("2@odd", "5f8ad80b<script>", NOW),
         ]  # fmt: skip
 
     running = RunningVersions(pollers, lambda: NOW)
@@ -36,7 +36,7 @@ async def test_whoever_falls_silent_is_not_there() -> None:
 
 
 async def test_temporal_away_is_told_elsewhere() -> None:
-    async def away() -> list[Poller]:
+    async def away() -> list[WorkerPoll]:
         raise Unavailable("Temporal does not answer.")
 
     assert await RunningVersions(away).seen() == []
