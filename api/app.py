@@ -66,7 +66,7 @@ from api.http.middleware import BodyLimit, RequestContext
 from api.http.pace import BodyLimits, BodyPace
 from api.http.pages import PageHeaders
 from api.http.times import TimesBeside
-from api.identity.policy_trail import tell_policy
+from api.identity.policy_trail import follow_policy
 from api.jobs.routes import dead_letters, jobs, queue
 from api.line import routes as line
 from api.logs import routes as logs
@@ -161,7 +161,7 @@ def production_app(
     temporal = TemporalConnection(prover=Prover(signing_key), dashboard=dashboard)
     ways_in = sign_in or SignIn.by_key_only()
     limits = RequestLimits(rate_limits or RateLimits())
-    authenticator = Authenticator(keys, stores.credentials, limits, policy=ways_in.policy, events=stores.events)
+    authenticator = Authenticator(keys, stores.credentials, limits, policy=lambda: ways_in.policy, events=stores.events)
     reader = JobReader(stores.jobs)
     fleet = Fleet.of(AgentRegistry(stores.agents, middleware=[ObserveChain()]), reader, temporal.queues)
     parts = Services(
@@ -210,7 +210,7 @@ def production_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         connecting = asyncio.create_task(temporal.keep_trying())
         catching_up = asyncio.create_task(keep_catching_up(parts))
-        telling = asyncio.create_task(tell_policy(stores.events, parts.sign_in.policy, epoch_millis))
+        telling = asyncio.create_task(follow_policy(stores.events, lambda: ways_in.policy, epoch_millis))
         for task in (connecting, telling, catching_up):
             task.add_done_callback(_say_failure)
         try:

@@ -91,7 +91,7 @@ def _serve(
         environment=settings.environment,
         webhooks=webhooks,
         sign_in=sign_in,
-        voucher=Voucher(People(sign_in.policy.people), signing_key, settings.allow_self_approval),
+        voucher=Voucher(People(lambda: sign_in.policy.people), signing_key, settings.allow_self_approval),
         gateway=gateway,
         codec=load_codec(CodecSettings()),
         temporal_ui=settings.temporal_ui_origin,

@@ -107,7 +107,8 @@ class ApiSettings(LimitSettings):
     access_policy: Path | None = Field(
         default=None,
         validation_alias="HYBRIDCI_ACCESS_POLICY",
-        description="The [policy](access.md#people-and-workloads): who may sign in, and do what. Empty: keys only.",
+        description="The [policy](access.md#people-and-workloads): who may sign in, and do what; read "
+        "again when it changes. Empty: keys only.",
     )
     public_url: str | None = Field(
         default=None,

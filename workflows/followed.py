@@ -1,4 +1,4 @@
-"""Files of keys that are read again when they change, so that a key is changed without a restart.
+"""Files of keys and policies that are read again when they change, so that these are changed without a restart.
 
 A file may hold several keys, one a line: the first makes, all are accepted, so that those who have the old one keep
 working until they have the new one. A new file that cannot be used changes nothing: the keys of before hold, the log
@@ -32,10 +32,15 @@ class Followed(Generic[T]):
         files: Sequence[Path],
         load: Callable[[], T],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        kept: str = "the keys of before hold",
     ) -> None:
-        """``setting``: the variable that names them. Raises what ``load`` raises; later it does not."""
+        """``setting``: the variable that names them; ``kept``: what is said to go on while a new file is of no use.
+
+        Raises what ``load`` raises; later it does not.
+        """
         self.setting, self._files, self._load, self._clock = setting, list(files), load, clock
-        self._lock = threading.Lock()
+        self._kept, self._lock = kept, threading.Lock()
         self._seen = self._versions()
         self._value = load()
         self._looked_at = clock()
@@ -72,7 +77,7 @@ class Followed(Generic[T]):
         try:
             self._value = self._load()
         except Exception as error:
-            self.trouble = f"{error} Until it can be used, the keys of before hold."
+            self.trouble = f"{error} Until it can be used, {self._kept}."
             logger.error("a changed file cannot be used", extra={"setting": self.setting, "reason": str(error)})
             return
         self.trouble = None

@@ -58,7 +58,7 @@ class _Known:
 class Authenticator:
     """Knows who presents what. Safe for concurrent use in one event loop.
 
-    ``policy``: the access policy of this process; by default an empty one, which lets nobody in by an ID token.
+    ``policy``: the access policy of now; by default an empty one, which lets nobody in by an ID token.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Authenticator:
         store: CredentialStore,
         limits: RequestLimits,
         *,
-        policy: AccessPolicy | None = None,
+        policy: Callable[[], AccessPolicy] = AccessPolicy,
         events: EventStore | None = None,
         clock: Clock = epoch_millis,
         monotonic: Callable[[], float] = time.monotonic,
@@ -78,7 +78,7 @@ class Authenticator:
         self._new_places: dict[tuple[str, str], AuditEvent] = {}
         self._keys, self._store, self._clock, self._monotonic = keys, store, clock, monotonic
         self.limits = limits
-        self._policy = policy or AccessPolicy()
+        self._policy = policy
         self._known: Newest[str, _Known] = Newest(_MAX_KNOWN)
         self._unknown: Newest[str, float] = Newest(_MAX_UNKNOWN)
         self._reading: dict[str, asyncio.Task[None]] = {}
@@ -134,7 +134,7 @@ class Authenticator:
             self._known[credential.credential_id] = present
             return
         touched_at = -float(TOUCH_EVERY_SECONDS) if present is None else present.touched_at
-        principal = Principal.of(credential, grants_now(credential, self._policy))
+        principal = Principal.of(credential, grants_now(credential, self._policy()))
         self._known[credential.credential_id] = _Known(credential, principal, now, touched_at)
 
     async def settle(self) -> None:

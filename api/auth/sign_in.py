@@ -12,19 +12,45 @@ from api.identity.id_tokens import IdTokens
 from api.identity.issuer_keys import Issuer
 from api.identity.policy import LOOPBACK, AccessPolicy, UnusablePolicy, is_loopback, load_policy, trusted_url
 from workflows.contracts.access import SESSION_TTL_SECONDS
+from workflows.followed import Followed
 
 ATTEMPTS_A_MINUTE: Final = 60
 """Logins that one address may begin or finish."""
 DEVELOPMENT: Final = "development"
 
 
+SETTING: Final = "HYBRIDCI_ACCESS_POLICY"
+
+
 @dataclass(frozen=True, slots=True)
-class SignIn:
-    """One process's ways in. ``public_url`` is its address as browsers see it, without a '/' at the end."""
+class WaysIn:
+    """A policy, and what it takes to ask its issuers."""
 
     policy: AccessPolicy
     issuers: Mapping[str, Issuer]
     tokens: IdTokens
+
+    @classmethod
+    def of(
+        cls,
+        policy: AccessPolicy,
+        *,
+        development: bool,
+        clock: Clock = epoch_millis,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> "WaysIn":
+        """Raises UnusablePolicy for a file of the policy that is of no use."""
+        issuers = {each.name: Issuer(each, development=development, elapsed=elapsed) for each in policy.issuers}
+        return cls(policy, issuers, IdTokens(issuers, clock))
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """One process's ways in, as the policy says now. ``public_url`` is its address as browsers see it, without a '/' at
+    the end.
+    """
+
+    ways: Callable[[], WaysIn]
     public_url: str | None
     secure_cookies: bool
     session_seconds: int
@@ -43,17 +69,29 @@ class SignIn:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> "SignIn":
         """Raises UnusablePolicy for a file of the policy that is of no use."""
-        development = environment == DEVELOPMENT
-        issuers = {each.name: Issuer(each, development=development, elapsed=elapsed) for each in policy.issuers}
+        ways = WaysIn.of(policy, development=environment == DEVELOPMENT, clock=clock, elapsed=elapsed)
         return cls(
-            policy=policy,
-            issuers=issuers,
-            tokens=IdTokens(issuers, clock),
+            ways=lambda: ways,
             public_url=public_url,
             secure_cookies=secure_cookies,
             session_seconds=session_seconds,
             attempts=Minutes(ATTEMPTS_A_MINUTE, elapsed),
         )
+
+    @property
+    def policy(self) -> AccessPolicy:
+        """As it is now."""
+        return self.ways().policy
+
+    @property
+    def issuers(self) -> Mapping[str, Issuer]:
+        """By name. Look a name up in one answer: the next one may be of another policy."""
+        return self.ways().issuers
+
+    @property
+    def tokens(self) -> IdTokens:
+        """Of these issuers."""
+        return self.ways().tokens
 
     @classmethod
     def by_key_only(cls) -> "SignIn":
@@ -64,9 +102,14 @@ class SignIn:
 def open_sign_in(
     policy_file: Path | None, *, environment: str, host: str, public_url: str | None, session_seconds: int
 ) -> SignIn:
-    """As the settings say. Raises UnusablePolicy."""
+    """As the settings say; the policy is read again when its file changes. Raises UnusablePolicy."""
     development = environment == DEVELOPMENT
-    policy = load_policy(policy_file, development=development)
+    ways = Followed(
+        SETTING,
+        [] if policy_file is None else [policy_file],
+        lambda: WaysIn.of(load_policy(policy_file, development=development), development=development),
+        kept="the policy of before holds",
+    )
     url = None if public_url is None else public_url.rstrip("/")
     if url is not None and not trusted_url(url, development=development):
         raise UnusablePolicy(
@@ -74,10 +117,10 @@ def open_sign_in(
         )
     # A browser keeps no Secure cookie of a plain http site; on one's own machine nobody listens on the way.
     local = host in LOOPBACK if url is None else is_loopback(url) and url.startswith("http:")
-    return SignIn.of(
-        policy,
-        environment=environment,
+    return SignIn(
+        ways=ways.now,
         public_url=url,
         secure_cookies=not (development and local),
         session_seconds=session_seconds,
+        attempts=Minutes(ATTEMPTS_A_MINUTE, time.monotonic),
     )

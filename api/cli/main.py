@@ -248,6 +248,13 @@ def scaler(
         float, typer.Option(min=1, callback=finite, help="Tell it again while the agents are not there; seconds.")
     ] = 300,
     once: Annotated[bool, typer.Option("--once", help="Look once and exit, for cron.")] = False,
+    metrics_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HYBRIDCI_SCALER_METRICS_ADDRESS",
+            help="Where it says how it is: host:port, or a port of this machine. Default: nowhere.",
+        ),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data directory of `hybridci up`.")] = None,
 ) -> None:
     """Tell something else how many agents a pool should have: a cloud, an orchestrator, a script.
@@ -256,7 +263,9 @@ def scaler(
     """
     from api.cli.scaling.scaler import ScalerOptions, run_scaler
 
-    options = ScalerOptions(tuple(pools or ["default"]), command, webhook, interval, cooldown, repeat, once)
+    options = ScalerOptions(
+        tuple(pools or ["default"]), command, webhook, interval, cooldown, repeat, once, metrics_address
+    )
     raise typer.Exit(run_scaler(options, data_dir))
 
 

@@ -5,7 +5,7 @@ written is normalised in ``contracts.identity.people``, which also says whether 
 Deliberately not here: who may do what (``identity.policy``).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -61,16 +61,30 @@ class Bearer:
     makers: Sequence[str] = ()
 
 
-class People:
-    """Knows who is who."""
+@dataclass(frozen=True, slots=True)
+class _Map:
+    """The rules, by every name."""
 
-    def __init__(self, people: Sequence[PersonRule] = ()) -> None:
-        self._by_name = {name: rule for rule in people for name in rule.names()}
-        self._ids = {rule.id for rule in people}
+    rules: Sequence[PersonRule]
+    by_name: Mapping[str, PersonRule]
+    ids: frozenset[str]
+
+    @classmethod
+    def of(cls, rules: Sequence[PersonRule]) -> "_Map":
+        by_name = {name: rule for rule in rules for name in rule.names()}
+        return cls(rules, by_name, frozenset(rule.id for rule in rules))
+
+
+class People:
+    """Knows who is who, by these rules or those of now."""
+
+    def __init__(self, people: Sequence[PersonRule] | Callable[[], Sequence[PersonRule]] = ()) -> None:
+        self._now: Callable[[], Sequence[PersonRule]] = people if callable(people) else lambda: people
+        self._map = _Map.of(self._now())
 
     def lists(self, person: str) -> bool:
         """True for the id of somebody in the map."""
-        return person in self._ids
+        return person in self._present().ids
 
     def of(self, bearer: Bearer) -> Somebody:
         """Whoever asks. A key's line in the map comes before its owner, its owner before further names. The name of a
@@ -108,13 +122,20 @@ class People:
 
     def of_login(self, login: str) -> Somebody | None:
         """Of whom the map has this login."""
-        rule = self._by_name.get(login.casefold())
+        rule = self._present().by_name.get(login.casefold())
         listed = rule is not None and login.casefold() in {each.casefold() for each in rule.logins}
         return self._identity(rule, identity_of(login)) if listed else None
 
     def _rule(self, names: Iterable[str]) -> PersonRule | None:
-        found = (self._by_name.get(name) or self._by_name.get(name.casefold()) for name in names)
+        by_name = self._present().by_name
+        found = (by_name.get(name) or by_name.get(name.casefold()) for name in names)
         return next((rule for rule in found if rule is not None), None)
+
+    def _present(self) -> "_Map":
+        rules, known = self._now(), self._map
+        if rules is not known.rules:
+            known = self._map = _Map.of(rules)
+        return known
 
     def _identity(self, rule: PersonRule | None, seen: Somebody) -> Somebody:
         if rule is None:

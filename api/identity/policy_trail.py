@@ -1,11 +1,12 @@
 """Which access policy this installation has, told in the audit trail when it is another one than before.
 
-A policy comes from a file that each process reads at its start: no request changes it, so no request could tell.
+A policy comes from a file that each process follows: no request changes it, so no request could tell.
 """
 
 import asyncio
 import hashlib
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from activities.clock import Clock
@@ -31,6 +32,16 @@ async def tell_policy(events: EventStore, policy: AccessPolicy, clock: Clock) ->
         except HybridCIError as error:
             logger.warning("the access policy is not in the audit trail yet: %s", error.message)
             await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def follow_policy(events: EventStore, policy: Callable[[], AccessPolicy], clock: Clock) -> None:
+    """Tell the one of now, and each after it, for ever."""
+    told: AccessPolicy | None = None
+    while True:
+        if (present := policy()) is not told:
+            await tell_policy(events, present, clock)
+            told = present
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _tell(events: EventStore, policy: AccessPolicy, clock: Clock) -> None:

@@ -107,9 +107,10 @@ async def log_in_callback(request: Request, ports: SignInPortsDep) -> Response:
     _count_attempt(ports, request)
     pending = PendingLogin.of_cookie(request.cookies.get(LOGIN_COOKIE, ""))
     try:
-        if pending is None or pending.issuer not in _login_issuers(ports):
+        issuers = _login_issuers(ports)
+        if pending is None or pending.issuer not in issuers:
             raise RefusedToken("No login is under way in this browser, or it took too long. Start at GET /auth/login.")
-        issuer, callback = ports.sign_in.issuers[pending.issuer], _callback(ports, request)
+        issuer, callback = issuers[pending.issuer], _callback(ports, request)
         identity = await finish_login(issuer, ports.sign_in.tokens, pending, request.query_params, callback=callback)
         opened = await open_for_person(ports, request, identity)
     except (RefusedToken, ApiError) as error:
@@ -288,19 +289,19 @@ def _count_attempt(ports: SignInPorts, request: Request) -> None:
         raise ApiError(ProblemCode.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})
 
 
-def _login_issuers(ports: SignInPorts) -> list[str]:
-    return [name for name, issuer in ports.sign_in.issuers.items() if issuer.policy.client_id is not None]
+def _login_issuers(ports: SignInPorts) -> dict[str, Issuer]:
+    return {name: issuer for name, issuer in ports.sign_in.issuers.items() if issuer.policy.client_id is not None}
 
 
 def _issuer(ports: SignInPorts, name: str | None) -> Issuer:
-    names = _login_issuers(ports)
-    if not names:
+    issuers = _login_issuers(ports)
+    if not issuers:
         raise NotFound("No issuer is set up to sign people in. Open a session with an API key: POST /auth/session.")
-    if name is None and len(names) == 1:
-        name = names[0]
-    if name not in names:
+    if name is None and len(issuers) == 1:
+        (name,) = issuers
+    if name is None or name not in issuers:
         raise _no_issuer(name)
-    return ports.sign_in.issuers[name]
+    return issuers[name]
 
 
 def _no_issuer(name: str | None) -> ValidationFailed:

@@ -70,7 +70,7 @@ class TaskQueues:
     async def pollers(self, queue: str) -> list[WorkerPoll]:
         """Who asked for its workflow tasks in the last five minutes, and of which build."""
         found = await self._described(queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
-        return [] if found is None else [_poller(each) for each in found.pollers]
+        return [] if found is None else [_poll_of(each) for each in found.pollers]
 
     async def _described(self, queue: str, kind: TaskQueueType.ValueType) -> DescribeTaskQueueResponse | None:
         request = DescribeTaskQueueRequest(
@@ -87,7 +87,7 @@ class TaskQueues:
             raise Unavailable(f"Temporal did not say how much waits in {queue} ({error.status.name}).") from error
 
 
-def _poller(info: PollerInfo) -> WorkerPoll:
+def _poll_of(info: PollerInfo) -> WorkerPoll:
     build_id = info.deployment_options.build_id or info.worker_version_capabilities.build_id
     return WorkerPoll(identity=info.identity, build_id=build_id, asked_at=info.last_access_time.ToMilliseconds())
 

@@ -146,8 +146,9 @@ class AccessParts(TypedDict):
 
 def access_parts(stores: Stores, limits: RateLimits | None = None, policy: AccessPolicy | None = None) -> AccessParts:
     counted = RequestLimits(limits or RateLimits())
+    given = policy or AccessPolicy()
     return {
-        "authenticator": Authenticator(key_ring(), stores.credentials, counted, policy=policy),
+        "authenticator": Authenticator(key_ring(), stores.credentials, counted, policy=lambda: given),
         "credentials": stores.credentials,
         "access": CredentialRegistry(stores.credentials, middleware=[ObserveChain()]),
         "audit": stores.events,

@@ -46,7 +46,8 @@ class Door:
     def use(self, policy: AccessPolicy) -> None:
         """A new process with this policy."""
         before: Services = self.app.state.services
-        sign_in = replace(before.sign_in, policy=policy)
+        ways = replace(before.sign_in.ways(), policy=policy)
+        sign_in = replace(before.sign_in, ways=lambda: ways)
         self.app.state.services = replace(before, **access_parts(self.stores, policy=sign_in.policy), sign_in=sign_in)
 
     async def events(self) -> list[AuditEvent]:

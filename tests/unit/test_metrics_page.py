@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 FILES = (
     "activities/monitored.py",
     "agent/monitored.py",
+    "api/cli/scaling/monitored.py",
     "api/gateway/monitored.py",
     "api/http/metrics.py",
     "workflows/monitoring/figures.py",

@@ -73,6 +73,11 @@ OTHERS: Final[Mapping[str, tuple[str, str]]] = {
         "The folder in which `hybridci up` keeps everything, and by which other commands find it. Empty: `.hybridci`.",
     ),
     "`HYBRIDCI_ID_TOKEN`": ("CLI", "The OIDC token that `hybridci token exchange` exchanges for a token."),
+    "`HYBRIDCI_SCALER_METRICS_ADDRESS`": (
+        "CLI",
+        "Where `hybridci scaler` [says how it is](processes.md#health-and-metrics): `host:port`, or a port of this "
+        "machine. Empty: nowhere.",
+    ),
     "`HYBRIDCI_SCALER_WEBHOOK_TOKEN`": ("CLI", "The bearer token that `hybridci scaler --webhook` sends."),
 }
 """Variables that no class of settings has → (who reads them, what they mean)."""

@@ -74,6 +74,11 @@ class MonitoringListener:
         self._thread.start()
         logger.info("health and metrics can be read", extra={"address": address.written})
 
+    @property
+    def port(self) -> int:
+        """On which it listens."""
+        return int(self._server.socket.getsockname()[1])
+
     def close(self) -> None:
         """Listens no more."""
         self._server.shutdown()

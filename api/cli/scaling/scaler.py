@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,10 @@ from api.cli.client.http import ApiClient, ApiRefused, Transient
 from api.cli.output import note
 from api.cli.scaling.decision import Steady
 from api.cli.scaling.hooks import TOKEN_VARIABLE, CommandHook, HookFailed, ScaleChange, WebhookHook, working
+from api.cli.scaling.monitored import SETTING, Look, MonitoredScaler
 from api.wording import counted
 from workflows.contracts.agents import PoolView
+from workflows.monitoring.address import read_address
 
 OK: Final = 0
 FAILED: Final = 1
@@ -40,6 +42,7 @@ class ScalerOptions:
     cooldown: float = 120
     repeat: float = 300
     once: bool = False
+    metrics_address: str | None = None
 
 
 class PoolScaler:
@@ -50,6 +53,11 @@ class PoolScaler:
         self._steady = Steady(cooldown)
         self._told: int | None = None
         self._told_at = 0.0
+
+    @property
+    def told(self) -> int | None:
+        """How many agents there should be, as the hook knows it."""
+        return self._told
 
     def step(self, view: PoolView, now: float) -> ScaleChange | None:
         """Tell the hook, if there is something to tell; returns what. Raises HookFailed: it is told the next time."""
@@ -83,32 +91,60 @@ def run_scaler(options: ScalerOptions, data_dir: Path | None) -> int:
 
 def _run(api: ApiClient, options: ScalerOptions, hook: Hook, stop: threading.Event) -> int:
     scalers = {pool: PoolScaler(hook, cooldown=options.cooldown, repeat=options.repeat) for pool in options.pools}
+    monitored = MonitoredScaler(list(scalers), options.interval, lambda pool: scalers[pool].told)
+    if options.metrics_address:
+        _listen(monitored, options.metrics_address)
+    try:
+        return _follow(api, options, scalers, monitored, stop)
+    finally:
+        monitored.close()
+
+
+def _listen(monitored: MonitoredScaler, address: str) -> None:
+    try:
+        monitored.listen(read_address(address))
+    except ValueError as error:  # ListenerError is one, and names the variable
+        said = str(error)
+        raise CliError(said if said.startswith(SETTING) else f"--metrics-address ({SETTING}) {said}.", USAGE) from None
+
+
+def _follow(
+    api: ApiClient,
+    options: ScalerOptions,
+    scalers: Mapping[str, PoolScaler],
+    monitored: MonitoredScaler,
+    stop: threading.Event,
+) -> int:
     note(f"Scaling {', '.join(scalers)} every {options.interval:g} s; Ctrl-C ends it, and leaves the agents.")
     while True:
-        done = [_step(api, pool, scaler) for pool, scaler in scalers.items() if not stop.is_set()]
+        done: list[Look] = []
+        for pool, scaler in scalers.items():
+            if not stop.is_set():
+                done.append(_step(api, pool, scaler))
+                monitored.looked(pool, done[-1])
         if options.once:
-            return OK if all(done) else FAILED
+            return OK if all(how is Look.WELL for how in done) else FAILED
         if stop.wait(options.interval):
             return OK
 
 
-def _step(api: ApiClient, pool: str, scaler: PoolScaler) -> bool:
-    """False when it failed for now. Raises CliError when it would fail for ever (a wrong key)."""
+def _step(api: ApiClient, pool: str, scaler: PoolScaler) -> Look:
+    """How it went; what failed, did for now. Raises CliError when it would fail for ever (a wrong key)."""
     try:
         view = PoolView.model_validate(api.get(f"{POOLS}/{quote(pool, safe='')}"))
         change = scaler.step(view, time.monotonic())
     except (Transient, ApiRefused) as error:
         note(f"{pool}: {error.message}")
-        return False
+        return Look.API
     except HookFailed as error:
         note(f"{pool}: {error}; it is told again.")
-        return False
+        return Look.HOOK
     if change is not None:
         note(
             f"{pool}: {counted(change.desired_agents, 'agent')} wanted, {change.current_agents} there"
             f" ({counted(change.waiting, 'job waits', 'jobs wait')}, {change.busy} run)."
         )
-    return True
+    return Look.WELL
 
 
 def _hook(options: ScalerOptions) -> Hook:

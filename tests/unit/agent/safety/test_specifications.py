@@ -373,9 +373,9 @@ def test_a_changed_file_is_read_again_and_one_of_no_use_is_not(tmp_path: Path, m
     written("keys: [")
     assert known.verified(new, NOW) is not None
     assert "no YAML" in followed.troubles()["HYBRIDCI_CONTROL_KEYS_FILE"]
-    written(yaml.safe_dump({"keys": [{"name": "new", "key": public("new")}]}))
-    assert "which is none of those" in refusal(known, old)
-    assert "HYBRIDCI_CONTROL_KEYS_FILE" not in followed.troubles()
     file.unlink()
     assert known.verified(new, NOW) is not None
     assert "cannot be read" in followed.troubles()["HYBRIDCI_CONTROL_KEYS_FILE"]
+    written(yaml.safe_dump({"keys": [{"name": "new", "key": public("new")}]}))
+    assert "which is none of those" in refusal(known, old)
+    assert "HYBRIDCI_CONTROL_KEYS_FILE" not in followed.troubles()

@@ -7,16 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from api.cli.scaling.decision import Steady
 from api.cli.scaling.hooks import CommandHook, HookFailed, ScaleChange, WebhookHook
+from api.cli.scaling.monitored import Look, MonitoredScaler
 from api.cli.scaling.scaler import PoolScaler
 from api.cli.stack.child import ChildSpec
 from api.cli.stack.children import Options
 from api.cli.stack.data_dir import DataDir
 from api.cli.stack.local_scaler import LocalScaler
 from workflows.contracts.agents import PoolBounds, PoolView
+from workflows.monitoring.address import MonitoringAddress
+from workflows.monitoring.listener import ListenerError
 
 
 def view(desired: int, agents: dict[str, int] | None = None, *, least: int = 0, most: int = 9) -> PoolView:
@@ -232,3 +236,39 @@ async def test_one_machine_runs_only_so_many(tmp_path: Path) -> None:
     scaled = Scaled(tmp_path)
     await scaled.see(5000, most=9999)
     assert len(scaled.children.staying()) == 1 + 64
+
+
+async def test_a_scaler_says_what_fails() -> None:
+    clock = [100.0]
+    monitored = MonitoredScaler(["linux", "gpu"], 15, lambda _: 2, lambda: clock[0])
+
+    async def wrong() -> dict[str, str]:
+        return {name: why for name, check in monitored.parts.items() if (why := await check()) is not None}
+
+    assert await wrong() == {"work": "it has not looked at a pool yet"}
+    monitored.looked("linux", Look.WELL)
+    monitored.looked("gpu", Look.API)
+    assert await wrong() == {"api": "the API did not answer, or refused, for gpu: what the scaler prints says why"}
+    monitored.looked("gpu", Look.HOOK)
+    assert list(await wrong()) == ["hook"]
+    monitored.looked("gpu", Look.WELL)
+    assert await wrong() == {}
+    clock[0] += 136
+    assert await wrong() == {"work": "it has not looked at a pool for 136 s"}
+
+
+def test_a_scaler_answers_where_it_was_told_to() -> None:
+    monitored, second = (MonitoredScaler(["linux"], 15, lambda _: 3) for _ in range(2))
+    port = monitored.listen(MonitoringAddress("127.0.0.1", 0))
+    try:
+        monitored.looked("linux", Look.WELL)
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
+        assert 'hybridci_scaler_wanted_agents{pool="linux"} 3.0' in text
+        assert 'hybridci_scaler_looks_total{outcome="well",pool="linux"} 1.0' in text
+        ready = httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False, timeout=60)
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        with pytest.raises(ListenerError, match="HYBRIDCI_SCALER_METRICS_ADDRESS: cannot listen on"):
+            second.listen(MonitoringAddress("127.0.0.1", port))
+    finally:
+        monitored.close()
+        second.close()
