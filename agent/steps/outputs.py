@@ -6,6 +6,7 @@ last of a name wins. Deliberately not here: masking, and what becomes of them (`
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,8 @@ def read_file(path: Path) -> str:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OutputsUnreadable("it is no file any more")
             data = file.read(MAX_OUTPUT_BYTES + 1)
     except OSError as error:
         raise OutputsUnreadable(f"it cannot be read ({error.strerror})") from error
