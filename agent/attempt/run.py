@@ -290,6 +290,7 @@ class AttemptRun:
         if self._bookmark is None or self._bookmark.saved is None:
             self._host.given.furnish(directory.home)
         if user is not None:
+            self._host.guardian.close_to_others(self._cookie, (files.place.folder, files.place.short))
             await asyncio.to_thread(directory.give_to, user)
         env = build_environment(
             attempt,

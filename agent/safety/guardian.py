@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,7 @@ class Guardian:
     def __init__(self) -> None:
         self._registered: dict[str, set[int]] = {}
         self._fences: dict[str, tuple[float, float]] = {}
+        self._open: dict[str, tuple[Path, ...]] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._dead: asyncio.Future[None] | None = None
         self._pipe = -1
@@ -64,9 +66,18 @@ class Guardian:
             self._fences[cookie] = (ask_at, kill_at)
             self._send(f"! {cookie} {ask_at} {kill_at}\n")
 
+    def close_to_others(self, cookie: str, folders: Iterable[Path]) -> None:
+        """Once the agent is gone, of a registered cookie: these folders of the agent's are opened to another user, as
+        whom steps run, and what a lost attempt leaves there is no matter of that user's other processes. Never blocks.
+        """
+        if cookie in self._registered:
+            self._open[cookie] = tuple(folders)
+            self._send_open(cookie)
+
     def unregister(self, cookie: str) -> None:
         """At the attempt's end: forget the cookie and all its groups."""
         self._fences.pop(cookie, None)
+        self._open.pop(cookie, None)
         if self._registered.pop(cookie, None) is not None:
             self._send(f"- {cookie}\n")
 
@@ -108,6 +119,12 @@ class Guardian:
                 self._send(f"+ {cookie} {group}\n")
         for cookie, (ask_at, kill_at) in self._fences.items():
             self._send(f"! {cookie} {ask_at} {kill_at}\n")
+        for cookie in self._open:
+            self._send_open(cookie)
+
+    def _send_open(self, cookie: str) -> None:
+        for folder in self._open[cookie]:
+            self._send(f"/ {cookie} {os.fsencode(folder).hex()}\n")
 
     def _died(self) -> None:
         if self._process is None:
@@ -130,7 +147,9 @@ class Guardian:
             asyncio.get_running_loop().call_later(_RESTART_SECONDS, self._relaunch)
 
     def _send(self, line: str) -> None:
-        """A line is shorter than PIPE_BUF, so it is written whole or not at all."""
+        """A line is shorter than PIPE_BUF (but for folders of a length that no socket in them bears), so it is written
+        whole or not at all.
+        """
         if self._pipe < 0:
             return
         try:

@@ -1,12 +1,12 @@
 """The guardian's own process: reads registrations from stdin and ends what the agent ran when the agent cannot.
 
-Run by path in an isolated interpreter (``python -I -S guardian_main.py``): it imports five standard modules and nothing
+Run by path in an isolated interpreter (``python -I -S guardian_main.py``): it imports six standard modules and nothing
 of this project, so that it stays small and cannot fail with the agent. The other side: ``guardian``.
 
-Lines: ``+ <cookie> <group>`` (group 0: none yet), ``- <cookie>``, and ``! <cookie> <ask at> <kill at>``: unless another
-such line comes before, the agent hangs, and the attempt is ended here before its lease does. The end of the file means
-that the agent is dead: everything is ended. A process is ended when its environment carries a registered cookie or its
-session is a registered group.
+Lines: ``+ <cookie> <group>`` (group 0: none yet), ``- <cookie>``, ``/ <cookie> <folder in hexadecimal>``, closed to
+others when the agent is dead, and ``! <cookie> <ask at> <kill at>``: unless another such line comes before, the agent
+hangs, and the attempt is ended here before its lease does. The end of the file means that the agent is dead: everything
+is ended. A process is ended when its environment carries a registered cookie or its session is a registered group.
 """
 
 import os
@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterable
 
 COOKIE = b"HYBRIDCI_ATTEMPT="
 TERM_SECONDS = 2.0
@@ -28,6 +29,7 @@ class GuardedAttempt:
 
     def __init__(self) -> None:
         self.groups: dict[int, str] = {}
+        self.folders: list[bytes] = []
         self.ask_at = self.kill_at = NEVER
 
 
@@ -57,6 +59,7 @@ def main() -> None:
             take(line.split(), registered)
         timeout = 0.0  # all the news before anything is judged by them
     if registered:
+        close(folder for attempt in registered.values() for folder in attempt.folders)
         end(set(registered), groups_of(registered))
 
 
@@ -68,6 +71,8 @@ def take(words: list[bytes], registered: dict[bytes, GuardedAttempt]) -> None:
         groups = registered.setdefault(words[1], GuardedAttempt()).groups
         if int(words[2]):
             groups[int(words[2])] = start_time(int(words[2]))
+    elif words[1] in registered and words[0] == b"/":
+        registered[words[1]].folders.append(bytes.fromhex(words[2].decode()))
     elif words[1] in registered:
         attempt = registered[words[1]]
         attempt.ask_at, attempt.kill_at = float(words[2]), float(words[3])
@@ -95,6 +100,22 @@ def enforce(registered: dict[bytes, GuardedAttempt], asked: set[int]) -> float |
 def groups_of(attempts: dict[bytes, GuardedAttempt]) -> dict[int, str]:
     """All their groups."""
     return {group: started for attempt in attempts.values() for group, started in attempt.groups.items()}
+
+
+def close(folders: Iterable[bytes]) -> None:
+    """To all but the agent's user, before the next agent can be there and open some of them again."""
+    for folder in folders:
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            if os.fstat(handle).st_uid == os.geteuid():
+                os.fchmod(handle, 0o700)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
 
 
 def end(cookies: set[bytes], groups: dict[int, str]) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import signal
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ class Work:
 async def begin(client: Client, attempt: AttemptInput) -> asyncio.Task[AttemptResult]:
     identity = f"one-{attempt.job_id}-{attempt.attempt}"
     handle = await client.start_workflow(OneAttempt.run, attempt, id=identity, task_queue=QUEUE)
-    return asyncio.create_task(asyncio.wait_for(handle.result(), 60))
+    return asyncio.create_task(asyncio.wait_for(handle.result(), 120))
 
 
 def its_id(agent: AgentProcess) -> str:
@@ -206,6 +207,8 @@ async def test_no_other_job_gets_to_what_is_kept(
     [workspace] = work.folders()
     short = Path((lone.directory / "short-folder").read_text()) / "1"
     assert (short / "home" / "tool").read_text() == "kept\n"
+    kept = (lone.directory / "slots" / "1", short)
+    await eventually(lambda: [stat.S_IMODE(each.stat().st_mode) for each in kept] == [0o700] * 2, "its guardian")
     lone.start()
     reach = (
         f"cat {workspace}/out", f"cat {short}/home/tool", f"ls {short}/tmp", f"echo >> {workspace}/out",

@@ -69,6 +69,23 @@ async def guardian() -> AsyncIterator[Guardian]:
     await guardian.close()
 
 
+async def test_what_was_opened_to_the_steps_user_is_closed_when_the_agent_is_gone(tmp_path: Path) -> None:
+    guardian, folders = Guardian(), [tmp_path / name for name in ("kept", "ended", "elsewhere", "a link")]
+    for folder in folders[:3]:
+        folder.mkdir()
+        folder.chmod(0o711)
+    folders[3].symlink_to(folders[2])
+    guardian.register("lost-1")
+    guardian.register("ended-1")
+    guardian.close_to_others("lost-1", [folders[0], folders[3], tmp_path / "gone"])
+    await guardian.start()  # one that is started anew hears of it as well
+    guardian.close_to_others("ended-1", [folders[1]])
+    guardian.close_to_others("nobody-1", [folders[2]])
+    guardian.unregister("ended-1")
+    await guardian.close()
+    assert [oct(folder.stat().st_mode & 0o777) for folder in folders[:3]] == ["0o700", "0o711", "0o711"]
+
+
 def sleeper(cookie: str) -> subprocess.Popen[bytes]:
     return session("sleep", "1000", HYBRIDCI_ATTEMPT=cookie)
 
