@@ -7,7 +7,7 @@ import botocore.session
 import pytest
 from botocore.parsers import JSONParser
 
-from activities.stores.dynamo.answers import PlainAnswers, PlainAnswersFactory
+from activities.stores.dynamo.client import PlainAnswers, PlainAnswersFactory
 
 ITEM: dict[str, Any] = {
     "place": {"S": "a \u202e \"B text ✓"}, "n": {"N": "12345678901234567890.1"}, "none": {"NULL": True},
