@@ -24,6 +24,7 @@ from api.auth.keys import KnownKeys, UnusableKey
 from api.auth.sign_in import SignIn, open_sign_in
 from api.auth.vouching import Voucher
 from api.http.hosts import hosts_for
+from api.http.interpreter import loaded
 from api.http.protocol import BoundedProtocol
 from api.identity.people import People
 from api.settings import ApiSettings
@@ -126,6 +127,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stop: _Stop) -> None:
         super().__init__(config)
         self._stop = stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """What the application was built of stays: a look for garbage in it would hold up everybody for 60 ms."""
+        await super().startup(sockets)
+        loaded()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ends gracefully; Ctrl-C a second time at once."""
