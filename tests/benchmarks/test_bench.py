@@ -93,7 +93,7 @@ def test_files_are_measured_when_they_are_named(tmp_path: Path) -> None:
     assert report.checkouts.worktree.samples == report.checkouts.second.samples == 3
     assert min(report.checkouts.first_ms, report.checkouts.first_of_four_ms, report.checkouts.second.p50) > 0
     assert [found.files for found in report.artifacts] == [500, 10_000]
-    assert len(report.targets) == 4
+    assert len(report.targets) == 5
     assert list(tmp_path.iterdir()) == []
 
 
