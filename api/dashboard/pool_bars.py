@@ -36,5 +36,5 @@ def _bar(pool: PoolView, most: int, slots: int) -> PoolBar:
     words = ", ".join(f"{count} {priority.value.lower()}" for priority, count in waiting if count)
     queue = row([BarPart(count, _TONES[priority]) for priority, count in waiting], most)
     return PoolBar(
-        pool, words or "nothing waits", queue, row([BarPart(pool.busy, "busy"), BarPart(pool.free, "good")], slots)
+        pool, words or "nothing waits", queue, row([BarPart(pool.busy, "busy"), BarPart(pool.free, "idle")], slots)
     )

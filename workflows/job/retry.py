@@ -63,18 +63,23 @@ def decide(policy: RetryPolicy, round_attempts: Sequence[Attempt], *, retryable:
     if not retryable or _exit_code_not_listed(policy, last):
         return _give_up(policy, status, f"{what} Another try cannot help.")
     if used >= budget:
-        return _give_up(policy, status, f"{what} All {budget} {_NOUN[outcome]} are used up.")
+        return _give_up(policy, status, f"{what} {_used_up(budget, outcome)}")
     delay = 0.0 if outcome is Outcome.AGENT_LOST else _backoff(policy, used)
     return RetryDecision(Action.RETRY, status, f"{what} Try {used + 1} of {budget} follows.", delay)
 
 
-_NOUN: Final = {
-    Outcome.FAILED: "attempts for failing commands",
-    Outcome.AGENT_LOST: "attempts for lost agents",
-    Outcome.CHECKOUT_FAILED: "checkout attempts",
-    Outcome.TIMED_OUT: "attempts for timeouts",
-    Outcome.AGENT_ERROR: "attempts for agent errors",
+_FOR: Final = {
+    Outcome.FAILED: "failing commands",
+    Outcome.AGENT_LOST: "lost agents",
+    Outcome.CHECKOUT_FAILED: "checkouts",
+    Outcome.TIMED_OUT: "timeouts",
+    Outcome.AGENT_ERROR: "agent errors",
 }
+
+
+def _used_up(budget: int, outcome: Outcome) -> str:
+    tries = "The only attempt" if budget == 1 else f"All {budget} attempts"
+    return f"{tries} for {_FOR[outcome]} {'is' if budget == 1 else 'are'} used up."
 
 
 def _budget(policy: RetryPolicy, outcome: Outcome) -> int:

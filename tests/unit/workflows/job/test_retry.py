@@ -29,6 +29,12 @@ def test_failing_commands_have_three_tries_with_doubling_pauses() -> None:
     assert third.status is JobStatus.FAILED
 
 
+def test_what_is_used_up_is_counted_in_words() -> None:
+    one, three = (decide(RetryPolicy(max_attempts=n), tries(*[3] * n), retryable=True).reason for n in (1, 3))
+    assert one.endswith("The only attempt for failing commands is used up.")
+    assert three.endswith("All 3 attempts for failing commands are used up.")
+
+
 def test_lost_agents_have_a_budget_of_their_own_and_no_pause() -> None:
     policy = RetryPolicy(max_attempts=1)
     lost = [Outcome.AGENT_LOST] * 4
