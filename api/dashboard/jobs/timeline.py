@@ -85,19 +85,21 @@ Numbered = tuple[WaterfallPhase, int | None]
 
 
 def _before(attempt: Attempt, now: int) -> list[Numbered]:
+    """Until the first step. ``started_at`` is when the steps began: what lies before it is the checkout."""
     end = attempt.finished_at or now
-    claimed, started = attempt.claimed_at, attempt.started_at
+    claimed = attempt.claimed_at
     found = [WaterfallPhase("queued", "wait", attempt.queued_at, claimed or end, waits=True)]
-    if claimed is not None and started is not None and started > claimed:
-        found.append(WaterfallPhase("claimed", "wait", claimed, started))
-    began = started or claimed
+    if claimed is None:
+        return [(phase, None) for phase in found]
     first = next((step.started_at for step in _own(attempt) if step.started_at is not None), None)
-    if began is not None and first is not None:
-        found.append(WaterfallPhase("checkout", "good", began, max(began, first)))
-    elif began is not None and attempt.outcome is None:
-        found.append(WaterfallPhase("at work", "busy", began, end))
-    elif began is not None:
-        found.append(WaterfallPhase("checkout", _TONES.get(attempt.outcome, "bad"), began, end))
+    begun = attempt.started_at if first is None else first
+    tone = "busy" if attempt.outcome is None else _TONES.get(attempt.outcome, "bad")
+    if begun is None:
+        found.append(WaterfallPhase("checkout", tone, claimed, end))
+    else:
+        found.append(WaterfallPhase("checkout", "good", claimed, max(claimed, begun)))
+        if first is None:
+            found.append(WaterfallPhase("at work", tone, max(claimed, begun), end))
     return [(phase, None) for phase in found]
 
 

@@ -49,7 +49,7 @@ def test_there_are_only_so_many_bars_and_none_of_nothing() -> None:
 
 def test_an_attempt_that_failed_in_its_second_step() -> None:
     attempt = Attempt(
-        number=1, queued_at=1000, claimed_at=2000, started_at=2100, finished_at=9000, outcome=Outcome.FAILED,
+        number=1, queued_at=1000, claimed_at=2000, started_at=3000, finished_at=9000, outcome=Outcome.FAILED,
         exit_code=3, agent_id="agent-1",
         steps=[
             StepResult(name="prepare", outcome=Outcome.SUCCEEDED, exit_code=0, started_at=3000, finished_at=4000),
@@ -61,8 +61,7 @@ def test_an_attempt_that_failed_in_its_second_step() -> None:
     told = [(row.phase.name, row.phase.tone, row.took, row.number) for row in seen.rows]
     assert told == [
         ("queued", "wait", "1.0 s", None),
-        ("claimed", "wait", "100 ms", None),
-        ("checkout", "good", "900 ms", None),
+        ("checkout", "good", "1.0 s", None),
         ("prepare", "good", "1.0 s", 1),
         (HOSTILE, "bad", "4.9 s", 2),
         ("upload and end", "idle", "100 ms", None),
@@ -77,7 +76,17 @@ def test_an_attempt_that_failed_in_its_second_step() -> None:
     ("attempt", "phases"),
     [
         (Attempt(number=1, queued_at=1000), [("queued", "wait", 4.0)]),
-        (Attempt(number=1, queued_at=1000, claimed_at=2000), [("queued", "wait", 1.0), ("at work", "busy", 3.0)]),
+        (Attempt(number=1, queued_at=1000, claimed_at=2000), [("queued", "wait", 1.0), ("checkout", "busy", 3.0)]),
+        (
+            Attempt(number=1, queued_at=1000, claimed_at=2000, started_at=4000),
+            [("queued", "wait", 1.0), ("checkout", "good", 2.0), ("at work", "busy", 1.0)],
+        ),
+        (
+            Attempt(
+                number=1, queued_at=1000, claimed_at=2000, started_at=2500, finished_at=4500, outcome=Outcome.FAILED
+            ),
+            [("queued", "wait", 1.0), ("checkout", "good", 0.5), ("at work", "bad", 2.0)],
+        ),
         (
             Attempt(
                 number=1, queued_at=1000, claimed_at=2000, finished_at=3000, outcome=Outcome.CHECKOUT_FAILED
@@ -105,7 +114,7 @@ def test_an_attempt_that_went_on_behind_another_ones_steps() -> None:
     steps = [Step(name=name, run="x", when=When.FAILURE if name in "bd" else When.SUCCESS) for name in "abcd"]
     seen = tried(attempt, steps, now=99_000)
     assert [(row.phase.name, row.number) for row in seen.rows] == [
-        ("queued", None), ("claimed", None), ("checkout", None), ("c", 3), ("upload and end", None),
+        ("queued", None), ("checkout", None), ("c", 3), ("upload and end", None),
     ]  # fmt: skip
     assert [(each.name, each.words) for each in seen.resumed] == [
         ("a", "resumed, not run again; it took 3.0 s before"), ("b", "resumed, not run again"),
