@@ -159,7 +159,7 @@ def test_a_job_is_found_by_its_beginning_and_its_files_are_downloaded(house: Hou
         page.fill("input[name=q]", job_id[:13])
         page.keyboard.press("Enter")
         expect(page.locator("h1")).to_contain_text(job_id[:8])
-        expect(page.locator("table.waterfall svg.bar")).to_have_count(5)
+        expect(page.locator("table.waterfall svg.bar")).to_have_count(4)
         with page.expect_download() as one:
             page.click(".tree a:has-text('page.html')")
         assert Path(one.value.path()).read_text() == "<script>\n"
