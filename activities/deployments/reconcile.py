@@ -18,7 +18,7 @@ from activities.ending import end_workflow
 from activities.environments.temporal import TemporalWorkflows
 from activities.jobs.reconcile import CAUSE, QUIET_MILLIS, Ending
 from activities.stores.interfaces.writes import WriteOutcome
-from workflows.client.known import stated
+from workflows.client.known import stated_if_there
 from workflows.contracts import search_attributes
 from workflows.contracts.audit.events import AuditEvent, new_event
 from workflows.contracts.audit.types import EventType
@@ -89,12 +89,7 @@ class TemporalDeploymentWorkflows:
     async def state(self, workflow_id: str) -> Deployment | None:
         """See ``comparing.StatedDeployments``."""
         handle = self._client.get_workflow_handle(workflow_id, result_type=Deployment)
-        try:
-            return await stated(handle, Deployment, ended=True)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
+        return await stated_if_there(handle, Deployment, ended=True)
 
     async def is_known(self, workflow_id: str) -> bool:
         """See ``comparing.StatedDeployments``."""

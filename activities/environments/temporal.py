@@ -11,7 +11,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ending import end_workflow
-from workflows.client.known import stated
+from workflows.client.known import stated_if_there
 from workflows.contracts import search_attributes
 from workflows.contracts.deployments.environments import (
     EnvironmentInput,
@@ -85,12 +85,7 @@ class TemporalEnvironments:
     async def state(self, name: tuple[str, str]) -> EnvironmentState | None:
         """See ``comparing.OpenEnvironments``."""
         handle = self._client.get_workflow_handle(environment_workflow_id(*name), result_type=EnvironmentState)
-        try:
-            return await stated(handle, EnvironmentState, ended=False)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
+        return await stated_if_there(handle, EnvironmentState, ended=False)
 
     async def end(self, name: tuple[str, str], why: str) -> None:
         """See ``comparing.OpenEnvironments``."""

@@ -77,6 +77,16 @@ async def stated(handle: WorkflowHandle[Any, S], kind: type[S], *, ended: bool) 
     return None
 
 
+async def stated_if_there(handle: WorkflowHandle[Any, S], kind: type[S], *, ended: bool) -> S | None:
+    """As ``stated``; None also for a workflow that Temporal does not have."""
+    try:
+        return await stated(handle, kind, ended=ended)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+
+
 async def started_with(client: Client, workflow_id: str, kind: type[I]) -> tuple[I, int]:
     """What a workflow (its newest run) was started with, and when (epoch ms), from its history.
 

@@ -11,9 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from workflows.contracts.base import Frozen
-from workflows.contracts.fields import ArtifactGlob
-from workflows.contracts.workspace.checkout import Folder
-from workflows.contracts.workspace.inputs import MAX_INPUTS, InputFiles
+from workflows.contracts.workspace.inputs import MAX_INPUTS, InputFiles, InputFolder, InputPatterns
 
 
 class EarlyJob(StrEnum):
@@ -27,13 +25,8 @@ class EarlyFiles(Frozen):
     """Artifacts of the same deployment's build or test."""
 
     job: EarlyJob = Field(description="Whose artifacts: `build`, or `test`.")
-    artifacts: list[ArtifactGlob] = Field(
-        default_factory=lambda: ["**"],
-        min_length=1,
-        max_length=20,
-        description="Which of its artifacts; `!x` leaves some out.",
-    )
-    path: Folder | None = Field(default=None, description="The folder of the workspace that gets them.")
+    artifacts: InputPatterns = Field(default_factory=lambda: ["**"])
+    path: InputFolder = None
 
     def of(self, job_id: str) -> InputFiles:
         """What a job is given. The API takes the last attempt, for the job has ended."""

@@ -21,6 +21,11 @@ MAX_INPUT_FILES: Final = 10_000
 _MOST_WORK: Final = 10_000_000
 """Parts of patterns times parts of paths: a few seconds, whatever they are."""
 
+InputPatterns = Annotated[
+    list[ArtifactGlob], Field(min_length=1, max_length=20, description="Which of its artifacts; `!x` leaves some out.")
+]
+InputFolder = Annotated[Folder | None, Field(description="The folder of the workspace that gets them.")]
+
 
 class InputFiles(Frozen):
     """Artifacts of one other job: of ``job``, or of the newest of ``branch`` that succeeded.
@@ -32,13 +37,8 @@ class InputFiles(Frozen):
     branch: GitRef | None = Field(default=None, description="The newest job of it that succeeded, at the submission.")
     repository: Repository | None = Field(default=None, description="Of that branch. Default: the job's own.")
     job_type: ShortLine | None = Field(default=None, description="Only such a job of that branch.")
-    artifacts: list[ArtifactGlob] = Field(
-        default_factory=lambda: ["**"],
-        min_length=1,
-        max_length=20,
-        description="Which of its artifacts; `!x` leaves some out.",
-    )
-    path: Folder | None = Field(default=None, description="The folder of the workspace that gets them.")
+    artifacts: InputPatterns = Field(default_factory=lambda: ["**"])
+    path: InputFolder = None
     attempt: int | None = Field(
         default=None,
         ge=1,

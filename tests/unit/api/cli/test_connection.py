@@ -19,6 +19,14 @@ def data_dir(folder: Path, url: str = "http://127.0.0.1:8000", key: str = "local
     return folder
 
 
+def in_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the folder that one stands in says where the API is."""
+    monkeypatch.chdir(folder)
+    for name in ("HYBRIDCI_URL", "HYBRIDCI_DATA_DIR", "HYBRIDCI_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 def test_the_nearest_data_dir_above(tmp_path: Path) -> None:
     data_dir(tmp_path / ".hybridci")
     below = tmp_path / "a" / "b"
@@ -64,10 +72,7 @@ def test_a_folder_of_a_clone_is_sent_nothing_whatever_the_umask_was(
     with pytest.raises(CliError, match="came with a repository of git, so nothing is sent"):
         find_connection(environ={"HYBRIDCI_API_KEY": "of-production"}, cwd=folder.parent)
     assert find_connection(folder, environ={}).key == "local-key"
-    monkeypatch.chdir(folder.parent)
-    for name in ("HYBRIDCI_URL", "HYBRIDCI_DATA_DIR", "HYBRIDCI_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    in_folder(folder.parent, tmp_path, monkeypatch)
     with pytest.raises(CliError, match="came with a repository of git, so nothing is sent"):
         find_keyless_connection()
 
@@ -76,10 +81,7 @@ def test_an_id_token_is_not_sent_where_a_clone_says(tmp_path: Path, monkeypatch:
     """`token exchange` and `login` looked at nothing but the address in the folder."""
     folder = data_dir(tmp_path / "clone" / ".hybridci", "http://ci.attacker.example")
     folder.chmod(0o755)  # as git checks folders out
-    monkeypatch.chdir(folder.parent)
-    for name in ("HYBRIDCI_URL", "HYBRIDCI_DATA_DIR", "HYBRIDCI_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    in_folder(folder.parent, tmp_path, monkeypatch)
     with pytest.raises(CliError, match="is not as `hybridci up` makes it"):
         find_keyless_connection()
     assert find_keyless_connection(folder).url == "http://ci.attacker.example"
